@@ -1,0 +1,130 @@
+"""Pictures in and out: the only code that turns files into PIL images and PIL images into tensors.
+
+Everywhere else a picture is RGB: a `PIL.Image.Image`, or a tensor (3, H, W) with values in [-1, 1].
+"""
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageOps
+from torch import Tensor
+
+MAX_PIXELS = 100_000_000  # more than any phone camera makes by default; 300 MB as RGB
+MIN_SIDE = 4
+Source = str | Path | bytes | Image.Image
+
+
+class ImageError(ValueError):
+    """A picture that cannot be used; the message says why, in a sentence for the person who gave it."""
+
+
+def open_image(source: Source, name: str = "") -> Image.Image:
+    """Read an untrusted picture and bring it into one form: upright, RGB, 8 bits, transparency over white.
+
+    Args:
+        source: a path, the bytes of a file, or a PIL image. Of an animation the first frame is taken.
+        name: what to call the picture in an error; a path calls itself.
+
+    Raises:
+        ImageError: the picture is missing, damaged, no picture at all, too small or too large.
+    """
+    name = name or (str(source) if isinstance(source, str | Path) else "This picture")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's own bomb warning; the limit below is what counts
+            image = source if isinstance(source, Image.Image) else _open(source)
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise ImageError(
+                    f"{name} is {width} x {height} pixels, over the limit of {MAX_PIXELS // 10**6} million: "
+                    "make it smaller first."
+                )
+            if min(width, height) < MIN_SIDE:
+                raise ImageError(
+                    f"{name} is {width} x {height} pixels: nothing can be seen in it. "
+                    f"Give a picture of at least {MIN_SIDE} x {MIN_SIDE}."
+                )
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except ImageError:
+        raise
+    except FileNotFoundError:
+        raise ImageError(f"{name} does not exist.") from None
+    except (IsADirectoryError, PermissionError) as error:
+        raise ImageError(f"{name} cannot be read: {error.strerror}.") from None
+    except Image.UnidentifiedImageError:
+        raise ImageError(f"{name} is not a picture in a format that can be read: give a PNG, JPEG or WebP.") from None
+    except Image.DecompressionBombError:
+        raise ImageError(
+            f"{name} unpacks to over the limit of {MAX_PIXELS // 10**6} million pixels: make it smaller first."
+        ) from None
+    except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
+        raise ImageError(f"{name} is cut off or damaged ({error}): save or download it again.") from None
+
+
+def _open(source: str | Path | bytes) -> Image.Image:
+    with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+        width, height = image.size
+        if width * height <= MAX_PIXELS:
+            image.load()
+        return image
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":  # 16 bits, or numbers whose range only they can tell
+        brightest = image.getextrema()[1]
+        white = 65535 if image.mode.startswith("I;16") or brightest > 255 else 255 if brightest > 1 else 1
+        image = Image.fromarray((np.asarray(image, np.float32) * (255 / white)).clip(0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def crop_square(image: Image.Image, size: int) -> Image.Image:
+    """Cut the largest centred square out of a picture and resize it to `size` x `size`."""
+    return ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
+
+
+def resize_to(image: Image.Image, size: int) -> Image.Image:
+    """Resize a picture so that its shorter side is `size`, or its longer side 4 x `size` if that is less."""
+    scale = min(size / min(image.size), 4 * size / max(image.size))
+    width, height = (max(MIN_SIDE, round(side * scale)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
+
+
+def to_tensor(image: Image.Image) -> Tensor:
+    """RGB image -> (3, H, W) uint8."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+
+
+def to_image(picture: Tensor) -> Image.Image:
+    """(3, H, W) in [-1, 1] -> RGB image; values outside are clamped."""
+    return Image.fromarray(denormalise(picture).permute(1, 2, 0).cpu().numpy())  # (H, W, 3)
+
+
+def normalise(pixels: Tensor) -> Tensor:
+    """uint8 in [0, 255] -> float32 in [-1, 1]."""
+    return pixels.float().div_(127.5).sub_(1.0)
+
+
+def denormalise(picture: Tensor) -> Tensor:
+    """float in [-1, 1] -> uint8 in [0, 255], rounded."""
+    return picture.float().add(1.0).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def pad_to_multiple(pictures: Tensor, multiple: int = 4) -> Tensor:
+    """Reflect the right and lower edges until H and W are multiples: (B, 3, H, W) -> (B, 3, H', W').
+
+    A side is brought to at least two multiples, since reflection padding inside the generator needs two rows.
+    """
+    height, width = pictures.shape[-2:]
+    right, down = (max(2 * multiple, -(-side // multiple) * multiple) - side for side in (width, height))
+    while right or down:  # one reflection can add at most the side less one
+        step_right, step_down = min(right, pictures.shape[-1] - 1), min(down, pictures.shape[-2] - 1)
+        pictures = F.pad(pictures, (0, step_right, 0, step_down), mode="reflect")
+        right, down = right - step_right, down - step_down
+    return pictures

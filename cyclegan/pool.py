@@ -1,0 +1,47 @@
+"""The history of fakes that the discriminators are shown (Shrivastava et al. 2017, https://arxiv.org/abs/1612.07828)."""
+
+import torch
+from torch import Tensor
+
+
+class ImagePool:
+    """Keeps up to `size` fakes, on the device that made them; size 0 passes every fake straight through."""
+
+    def __init__(self, size: int = 50) -> None:
+        self.size = size
+        self.images: Tensor | None = None  # (n, C, H, W), n <= size
+
+    def query(self, fakes: Tensor, rng: torch.Generator) -> Tensor:
+        """Swap about half of the fakes for older ones: (B, C, H, W) -> (B, C, H, W), detached.
+
+        The first `size` fakes are stored and returned. After that each fake is, with probability 1/2, exchanged for
+        a stored one and stored in its place. Exchanges of one batch take different places, so that they can be done
+        at once; where the batch has more of them than the pool has places, the rest of the fakes return as they are.
+
+        Args:
+            rng: a generator on the CPU: the same seed exchanges the same pictures on every device.
+        """
+        fakes = fakes.detach()
+        if self.size == 0:
+            return fakes
+        stored = fakes[:0] if self.images is None else self.images.to(fakes)  # a loaded pool comes from the CPU
+        new = fakes[: self.size - len(stored)]
+        self.images = torch.cat([stored, new]) if len(new) else stored
+
+        swap = torch.rand(len(fakes), generator=rng) < 0.5
+        swap[: len(new)] = False
+        chosen = swap.nonzero().squeeze(1)[: self.size]
+        places = torch.randperm(self.size, generator=rng)[: len(chosen)]
+        if len(chosen) == 0:
+            return fakes
+        chosen, places = chosen.to(fakes.device, non_blocking=True), places.to(fakes.device, non_blocking=True)
+        shown = fakes.clone()
+        shown[chosen] = self.images[places]
+        self.images[places] = fakes[chosen]
+        return shown
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {} if self.images is None else {"images": self.images}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self.images = state.get("images")

@@ -1,0 +1,59 @@
+"""What the tests share: small generated pictures and an untrained, tiny release."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+from PIL import Image
+
+from cyclegan import FaceSketchPipeline
+from cyclegan.networks import Generator
+
+ROOT = Path(__file__).parent.parent
+settings.register_profile("any-machine", deadline=None)  # a slow machine is no bug
+settings.load_profile("any-machine")
+os.environ |= {"HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False"}
+
+
+def picture(seed: int, size: tuple[int, int] = (48, 40), mode: str = "RGB") -> Image.Image:
+    """A smooth random picture: a few blurred blobs of colour."""
+    small = np.random.default_rng(seed).integers(0, 256, (5, 5, 3), dtype=np.uint8)
+    return Image.fromarray(small).resize(size, Image.Resampling.BICUBIC).convert(mode)
+
+
+def make_pipeline(seed: int = 0, image_size: int = 32) -> FaceSketchPipeline:
+    torch.manual_seed(seed)
+    return FaceSketchPipeline(Generator(4, 1), Generator(4, 1), image_size, device="cpu")
+
+
+def run(*arguments: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
+    """Run the project's Python on a command line, as a user would, from another folder."""
+    return subprocess.run(  # type: ignore[call-overload]
+        [sys.executable, *map(str, arguments)], capture_output=True, text=True, timeout=240, **options
+    )
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of 7 photos and 5 sketches, and 2 of each to test on."""
+    root = tmp_path_factory.mktemp("dataset")
+    for folder, count, mode in (("train/photos", 7, "RGB"), ("train/sketches", 5, "L"), ("test/photos", 2, "RGB")):
+        (root / folder).mkdir(parents=True)
+        for number in range(count):
+            picture(number, mode=mode).save(root / folder / f"{number}.png")
+    (root / "test/sketches").mkdir()
+    picture(1, mode="L").save(root / "test/sketches/1.png")
+    picture(2, mode="L").save(root / "test/sketches/2.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("release")
+    make_pipeline().save_pretrained(folder)
+    return folder

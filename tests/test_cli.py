@@ -1,0 +1,91 @@
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, picture, run
+from PIL import Image
+
+HELP = ("convert", "check-data")
+
+
+def convert(*arguments: str | Path, release: Path) -> tuple[int, str]:
+    result = run("-m", "cyclegan", "convert", *arguments, "--weights", release, cwd=ROOT)
+    assert "Traceback" not in result.stderr, result.stderr
+    return result.returncode, result.stdout + result.stderr
+
+
+def test_folders_and_files_names_kept_bad_ones_skipped(tmp_path: Path, release: Path) -> None:
+    album, out = tmp_path / "album", tmp_path / "out"
+    (album / "summer").mkdir(parents=True)
+    picture(0, (60, 40)).save(album / "anna.jpg")
+    picture(1).save(album / "anna.png")
+    picture(2).save(album / "summer/ben.webp")
+    (album / "broken.jpg").write_bytes(b"no picture")
+    picture(3).save(tmp_path / "carl.bmp")
+
+    status, printed = convert(album, tmp_path / "carl.bmp", "--to", "sketch", "--out", out, release=release)
+    assert status == 1
+    assert "broken.jpg is not a picture" in printed
+    written = sorted(str(file.relative_to(out)) for file in out.rglob("*") if file.is_file())
+    assert written == ["anna.png", "anna.png.png", "carl.png", "summer/ben.png"]
+    assert Image.open(out / "anna.png").size == (48, 32)
+
+    (album / "broken.jpg").unlink()
+    (out / "carl.png").unlink()
+    status, printed = convert(album, tmp_path / "carl.bmp", "--to", "sketch", "--out", out, release=release)
+    assert status == 0
+    assert "1 written" in printed
+    assert "3 already there and left" in printed
+
+
+def test_an_input_is_never_written_over(tmp_path: Path, release: Path) -> None:
+    picture(0).save(tmp_path / "a.png")
+    picture(1).save(tmp_path / "a.jpg")
+    before = [(tmp_path / name).read_bytes() for name in ("a.png", "a.jpg")]
+    status, _ = convert(tmp_path, "--to", "photo", "--out", tmp_path, release=release)
+    assert status == 0
+    assert before == [(tmp_path / name).read_bytes() for name in ("a.png", "a.jpg")]
+    assert {file.name for file in tmp_path.iterdir()} == {"a.png", "a.jpg", "a.png.png", "a.jpg.png"}
+
+
+def test_results_inside_the_input_folder_are_not_converted_again(tmp_path: Path, release: Path) -> None:
+    picture(0).save(tmp_path / "a.png")
+    for expected in ("1 written", "0 written"):
+        status, printed = convert(tmp_path, "--to", "sketch", "--out", tmp_path / "sketches", release=release)
+        assert status == 0
+        assert expected in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere.png"], "nowhere.png does not exist"),
+        (["empty"], "No pictures in empty"),
+        ([], "No pictures in no input"),
+    ],
+)
+def test_nothing_to_convert_is_a_sentence(tmp_path: Path, release: Path, arguments: list[str], words: str) -> None:
+    (tmp_path / "empty").mkdir()
+    result = run(
+        "-m", "cyclegan", "convert", *arguments, "--to", "sketch", "--out", "out", "--weights", release,
+        cwd=tmp_path, env=environment(),
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_wrong_weights_are_a_sentence(tmp_path: Path) -> None:
+    picture(0).save(tmp_path / "a.png")
+    status, printed = convert(tmp_path / "a.png", "--to", "sketch", "--out", tmp_path / "out", release=tmp_path)
+    assert status == 1
+    assert "config.json is missing" in printed
+
+
+def test_every_command_explains_itself() -> None:
+    assert all(name in run("-m", "cyclegan", "--help", cwd=ROOT).stdout for name in HELP)
+
+
+def environment() -> dict[str, str]:
+    import os
+
+    return os.environ | {"PYTHONPATH": str(ROOT)}

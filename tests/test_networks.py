@@ -1,0 +1,63 @@
+import pytest
+import torch
+from torch import nn
+
+from cyclegan.networks import Generator, PatchDiscriminator
+
+
+def parameters(network: nn.Module) -> int:
+    return sum(p.numel() for p in network.parameters())
+
+
+def test_parameter_counts_are_those_of_the_reference() -> None:
+    assert parameters(Generator()) == 11_378_179
+    assert parameters(Generator(padding="zero", upsample="resize")) == 11_378_179
+    assert parameters(PatchDiscriminator()) == 2_764_737
+
+
+@pytest.mark.parametrize("padding", ["reflect", "zero"])
+@pytest.mark.parametrize("upsample", ["transpose", "resize"])
+def test_generator_keeps_the_shape_and_range(padding: str, upsample: str) -> None:
+    generator = Generator(4, 2, padding, upsample)  # type: ignore[arg-type]
+    for size in ((8, 8), (32, 20)):
+        image = generator(torch.rand(2, 3, *size) * 2 - 1)
+        assert image.shape == (2, 3, *size)
+        assert image.abs().max() <= 1
+
+
+def test_a_wrong_choice_is_named() -> None:
+    with pytest.raises(ValueError, match="'mirror'"):
+        Generator(4, 1, padding="mirror")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="'nearest'"):
+        Generator(4, 1, upsample="nearest")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="width=0"):
+        Generator(0)
+
+
+def test_discriminator_sees_70_pixels() -> None:
+    """The gradient of one score reaches a patch of exactly 70 x 70 (without the norms, which see everything)."""
+    layers = [layer for layer in PatchDiscriminator(4).layers if not isinstance(layer, nn.InstanceNorm2d)]
+    image = torch.randn(1, 3, 256, 256, requires_grad=True)
+    scores = nn.Sequential(*layers)(image)
+    assert scores.shape == (1, 1, 30, 30)
+    (gradient,) = torch.autograd.grad(scores[0, 0, 15, 15], image)
+    seen = gradient.abs().sum((0, 1)) > 0
+    assert int(seen.any(0).sum()) == int(seen.any(1).sum()) == 70
+
+
+def test_weights_are_drawn_from_a_narrow_normal() -> None:
+    for network in (Generator(), PatchDiscriminator()):
+        for name, parameter in network.named_parameters():
+            if name.endswith("bias"):
+                assert not parameter.any()
+            else:
+                assert parameter.mean().abs() < 0.002
+                assert 0.018 < parameter.std() < 0.022
+
+
+def test_train_and_eval_and_batching_change_nothing() -> None:
+    generator = Generator(4, 2)
+    images = torch.rand(3, 3, 32, 32) * 2 - 1
+    together = generator.train()(images)
+    alone = torch.cat([generator.eval()(image[None]) for image in images])
+    torch.testing.assert_close(together, alone)

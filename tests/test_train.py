@@ -1,0 +1,198 @@
+"""The real training script, launched on generated pictures."""
+
+import csv
+import os
+import resource
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT, picture, run
+from PIL import Image
+from safetensors.torch import load_file
+
+from cyclegan import FaceSketchPipeline
+from cyclegan.checkpoint import list_states, load_state
+
+SCRIPT = ROOT / "train_accelerate.py"
+TINY = ("--image-size", "32", "--width", "4", "--blocks", "1", "--batch-size", "2", "--log-every", "1")
+# Two threads may share a sum differently from run to run; with one, equal means equal
+ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
+def train(dataset: Path, output: Path, *flags: str, expect: int = 0) -> str:
+    result = run(SCRIPT, "--data", dataset, "--output", output, *TINY, *flags, env=ONE_THREAD)
+    assert result.returncode == expect, result.stderr
+    if expect >= 0:
+        assert "Traceback" not in result.stderr, result.stderr
+    return result.stdout + result.stderr
+
+
+def newest(output: Path) -> dict[str, torch.Tensor]:
+    return load_file(list_states(output / "states")[-1])
+
+
+def assert_equal(one: Path, other: Path) -> None:
+    first, second = newest(one), newest(other)
+    assert first.keys() == second.keys()
+    different = [name for name in first if not torch.equal(first[name], second[name])]
+    assert not different
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six steps: one epoch of four and half of another."""
+    output = tmp_path_factory.mktemp("runs") / "uninterrupted"
+    train(dataset, output, "--max-steps", "6")
+    return output
+
+
+def test_launched_by_accelerate_it_writes_a_release(dataset: Path, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    flags = ("--max-steps", "2", "--epochs", "1", "--mixed-precision", "bf16", "--tracker", "tensorboard")
+    result = run(
+        "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1", SCRIPT,
+        "--data", dataset, "--output", output, *TINY, *flags[:-2], env=ONE_THREAD,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "7 photos to train on." in result.stdout
+    assert "pair" in result.stderr, "the progress bar"
+
+    latest = output / "latest"
+    assert latest.resolve().name == "step-00000002"
+    assert {file.name for file in latest.iterdir()} == {
+        "config.json",
+        "README.md",
+        "photo_to_sketch.safetensors",
+        "sketch_to_photo.safetensors",
+        "samples.png",
+    }
+    pipe = FaceSketchPipeline.from_pretrained(latest)
+    assert pipe.photo_to_sketch(picture(0, (40, 40))).size == (32, 32)
+    assert Image.open(latest / "samples.png").size == (2 * 34 + 2, 6 * 34 + 2)
+    card = (latest / "README.md").read_text()
+    assert "--mixed-precision bf16" in card
+    assert str(dataset) not in card
+    with (output / "losses.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["1", "2"]
+    assert {"cycle_photo", "adversarial_sketch", "identity_photo", "sketch_discriminator"} < rows[0].keys()
+
+
+def test_resumed_equals_uninterrupted(dataset: Path, tmp_path: Path, uninterrupted: Path) -> None:
+    train(dataset, tmp_path, "--max-steps", "3")
+    printed = train(dataset, tmp_path, "--max-steps", "6", "--resume")
+    assert "Resumed after step 3" in printed
+    assert_equal(tmp_path, uninterrupted)
+    steps = [row["step"] for row in csv.DictReader((tmp_path / "losses.csv").open())]
+    assert steps == ["1", "2", "3", "4", "5", "6"]
+    assert (tmp_path / "epoch-0001").is_dir()
+
+
+KILLED = """
+import os, runpy, signal, sys
+from pathlib import Path
+write = Path.write_bytes
+def write_half_and_die(path, content):
+    if "step-00000006" not in str(path):
+        return write(path, content)
+    write(path, content[: len(content) // 2])
+    os.kill(os.getpid(), signal.SIGKILL)
+Path.write_bytes = write_half_and_die
+runpy.run_path(sys.argv[1], run_name="__main__")
+"""
+
+
+def test_killed_while_saving_it_goes_on_from_the_state_before(
+    dataset: Path, tmp_path: Path, uninterrupted: Path
+) -> None:
+    output = tmp_path / "run"
+    flags = ("--data", dataset, "--output", output, *TINY, "--max-steps", "6")
+    killer = tmp_path / "killer.py"
+    killer.write_text(KILLED.replace("sys.argv[1]", f"{str(SCRIPT)!r}"))
+    result = run(killer, *flags, env=ONE_THREAD)
+    assert result.returncode == -signal.SIGKILL
+    assert [load_state(path)[0] for path in list_states(output / "states")] == [4]
+    FaceSketchPipeline.from_pretrained(output / "latest")
+    assert "Resumed after step 4" in train(dataset, output, "--max-steps", "6", "--resume")
+    assert_equal(output, uninterrupted)
+    assert not list(output.rglob("*.partial"))
+    assert len(list_states(output / "states")) == 2
+
+
+def test_a_full_disk_is_a_sentence_and_loses_nothing(dataset: Path, tmp_path: Path) -> None:
+    train(dataset, tmp_path, "--max-steps", "1")
+    result = run(
+        SCRIPT, "--data", dataset, "--output", tmp_path, *TINY, "--max-steps", "2", "--resume", env=ONE_THREAD,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20)),
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert "Step 2 could not be saved" in result.stderr
+    assert "go on with --resume" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert [load_state(path)[0] for path in list_states(tmp_path / "states")] == [1]
+
+
+def losses(output: Path) -> list[list[float]]:
+    """The lines of losses.csv without their last column, the speed."""
+    with (output / "losses.csv").open() as file:
+        return [[float(value) for value in row][:-1] for row in list(csv.reader(file))[1:]]
+
+
+def test_accumulated_parts_give_what_the_whole_batch_gives(dataset: Path, tmp_path: Path) -> None:
+    flags = ("--max-steps", "3", "--pool-size", "0")
+    train(dataset, tmp_path / "whole", *flags)
+    train(dataset, tmp_path / "parts", *flags, "--gradient-accumulation", "2")
+    assert torch.allclose(torch.tensor(losses(tmp_path / "parts")), torch.tensor(losses(tmp_path / "whole")), 1e-3)
+
+
+def test_two_processes_train_as_one(dataset: Path, tmp_path: Path) -> None:
+    train(dataset, tmp_path / "one", "--max-steps", "4")
+    result = run(
+        "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", SCRIPT,
+        "--data", dataset, "--output", tmp_path / "two", *TINY, "--max-steps", "4", env=ONE_THREAD,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert torch.allclose(torch.tensor(losses(tmp_path / "two")), torch.tensor(losses(tmp_path / "one")), 1e-3)
+    for name, images in newest(tmp_path / "one").items():
+        if name.startswith("photo_pool"):
+            torch.testing.assert_close(images, newest(tmp_path / "two")[name], rtol=0, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--max-steps", "7"), "already holds a run: give --resume"),
+        (("--resume", "--width", "8"), "width was 4 and is now 8"),
+        (("--resume", "--batch-size", "4"), "batch_size was 2 and is now 4"),
+        (("--gradient-accumulation", "4"), "--batch-size 2 cannot be shared"),
+        (("--mixed-precision", "fp16"), "fp16 needs a GPU"),
+    ],
+)
+def test_wrong_flags_are_a_sentence(dataset: Path, uninterrupted: Path, flags: tuple[str, ...], words: str) -> None:
+    before = newest(uninterrupted)
+    assert words in train(dataset, uninterrupted, *flags, expect=1)
+    assert before.keys() == newest(uninterrupted).keys()
+
+
+def test_flags_out_of_range_are_refused_like_unknown_ones(dataset: Path, tmp_path: Path) -> None:
+    assert "--image-size is a multiple of 4" in train(dataset, tmp_path, "--image-size", "30", expect=2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_damaged_pictures_are_named_and_left_out(dataset: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(dataset, data)
+    (data / "train/photos/0.png").write_bytes(b"?")
+    (data / "train/sketches/0.png").write_bytes((data / "train/sketches/1.png").read_bytes()[:200])
+    printed = train(data, tmp_path / "run", "--max-steps", "1")
+    assert "Left out:" in printed
+    assert "train/photos/0.png is not a picture" in printed
+    assert "train/sketches/0.png is cut off or damaged" in printed
+    assert "6 photos to train on, 1 left out" in printed
+
+    shutil.rmtree(data / "train/photos")
+    printed = train(data, tmp_path / "other", "--max-steps", "1", expect=1)
+    assert "train/photos is missing" in printed
