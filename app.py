@@ -23,7 +23,7 @@ class FaceImage(gr.Image):
     def get_block_name(self) -> str:
         return "image"
 
-    def preprocess(self, payload: ImageData | None) -> Image.Image | None:  # type: ignore[override]
+    def preprocess(self, payload: ImageData | None) -> Image.Image | None:
         if payload is None:
             return None
         try:  # a path for whatever the page sends; an API client may send the picture itself, as a data: URL

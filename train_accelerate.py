@@ -17,7 +17,7 @@ import torch
 import tyro
 from accelerate import Accelerator
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 from torchvision.utils import make_grid
 from tqdm import tqdm
@@ -149,16 +149,8 @@ def train(config: TrainConfig) -> None:
     batches = UnpairedBatches(**images, image_size=config.image_size, batch_size=config.batch_size, seed=config.seed)
 
     # Networks: bare to save and to average, prepared by Accelerate to call
-    bare: dict[str, nn.Module] = {
-        "sketch_generator": Generator(config.width, config.blocks, config.padding, config.upsample),
-        "photo_generator": Generator(config.width, config.blocks, config.padding, config.upsample),
-        "sketch_discriminator": PatchDiscriminator(),
-        "photo_discriminator": PatchDiscriminator(),
-    }
-    generators = [bare["sketch_generator"], bare["photo_generator"]]
-    discriminators = [bare["sketch_discriminator"], bare["photo_discriminator"]]
-    for network in bare.values():
-        network.to(device)
+    generators = [Generator(config.width, config.blocks, config.padding, config.upsample).to(device) for _ in range(2)]
+    discriminators = [PatchDiscriminator().to(device) for _ in range(2)]
     averages = [AveragedModel(generator, multi_avg_fn=moving_average(config.ema_decay)) for generator in generators]
     generator_optimizer, discriminator_optimizer = (
         accelerator.prepare(
@@ -166,13 +158,16 @@ def train(config: TrainConfig) -> None:
         )
         for networks in (generators, discriminators)
     )
-    prepared = [accelerator.prepare(network) for network in bare.values()]
+    prepared = [accelerator.prepare(network) for network in (*generators, *discriminators)]
     sketch_generator, photo_generator, sketch_discriminator, photo_discriminator = prepared
     sketch_pool, photo_pool = ImagePool(config.pool_size), ImagePool(config.pool_size)
 
     # Everything that a resumed run needs: batches and random numbers are functions of the step
     state: dict[str, Any] = {
-        **bare,
+        "sketch_generator": generators[0],
+        "photo_generator": generators[1],
+        "sketch_discriminator": discriminators[0],
+        "photo_discriminator": discriminators[1],
         "sketch_average": averages[0],
         "photo_average": averages[1],
         "generator_optimizer": generator_optimizer,
@@ -277,13 +272,10 @@ def train(config: TrainConfig) -> None:
         if main_process and (epoch_ends or step == last_step):
             name = f"epoch-{epoch:04d}" if epoch_ends else f"step-{step:08d}"
             try:
-                release = FaceSketchPipeline(
-                    *(deepcopy(a.module) for a in averages), config.image_size, "cpu", torch.half
-                )
-                grid = sample_grid(*averages, *samples)
-                write_release(
-                    release, config.output / name, grid, recipe=changed_flags(config), progress=row | {"epoch": epoch}
-                )
+                sketch_average, photo_average = (copy_of(average) for average in averages)
+                grid = sample_grid(sketch_average, photo_average, *samples)
+                release = FaceSketchPipeline(sketch_average, photo_average, config.image_size, "cpu", torch.float16)
+                write_release(release, config.output / name, grid, changed_flags(config), {"epoch": epoch, **row})
                 facts = {"config": asdict(config), "pictures": pictures}
                 save_state(states, step, {n: part.state_dict() for n, part in state.items()}, facts, config.keep_states)
             except OSError as error:
@@ -310,6 +302,12 @@ def moving_average(decay: float) -> Callable[[Any, Any, Any], None]:
         torch._foreach_lerp_(averages, current, 1.0 - min(decay, (1.0 + int(count)) / (10.0 + int(count))))
 
     return update
+
+
+def copy_of(average: AveragedModel) -> Generator:
+    generator = deepcopy(average.module)
+    assert isinstance(generator, Generator)
+    return generator
 
 
 def load_newest(states: Path, state: dict[str, Any], config: TrainConfig, pictures: dict[str, int]) -> int:
@@ -356,13 +354,14 @@ def sample_pictures(config: TrainConfig) -> tuple[Tensor, Tensor]:
 
 
 @torch.inference_mode()
-def sample_grid(
-    sketch_average: AveragedModel, photo_average: AveragedModel, photo: Tensor, sketch: Tensor
-) -> Image.Image:
+def sample_grid(sketch_generator: Generator, photo_generator: Generator, photo: Tensor, sketch: Tensor) -> Image.Image:
     """Six rows: photos, their sketches, back again; then sketches, their photos, back again."""
-    device = next(sketch_average.parameters()).device
+    device = next(sketch_generator.parameters()).device
     rows = []
-    for pictures, there, back in ((photo, sketch_average, photo_average), (sketch, photo_average, sketch_average)):
+    for pictures, there, back in (
+        (photo, sketch_generator, photo_generator),
+        (sketch, photo_generator, sketch_generator),
+    ):
         converted = there(pictures.to(device))
         rows += [pictures, converted.cpu(), back(converted).cpu()]
     width = max(len(photo), len(sketch))

@@ -18,6 +18,6 @@ def write_release(
         samples: the picture grid. recipe: the flags it was trained with. progress: figures of the epoch.
     """
     with atomic(folder) as partial:
-        pipeline.save_pretrained(partial, model_card_kwargs={"recipe": recipe, "progress": progress})
+        pipeline.save_pretrained(partial, model_card_kwargs={"recipe": recipe, "progress": progress, "samples": True})
         samples.save(partial / "samples.png")
     point_latest(folder)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 MAX_PIXELS = 100_000_000  # more than any phone camera makes by default; 300 MB as RGB
@@ -55,7 +55,7 @@ def open_image(source: Source, name: str = "") -> Image.Image:
         raise ImageError(f"{name} does not exist.") from None
     except (IsADirectoryError, PermissionError) as error:
         raise ImageError(f"{name} cannot be read: {error.strerror}.") from None
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise ImageError(f"{name} is not a picture in a format that can be read: give a PNG, JPEG or WebP.") from None
     except Image.DecompressionBombError:
         raise ImageError(
@@ -75,9 +75,9 @@ def _open(source: str | Path | bytes) -> Image.Image:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I") or image.mode == "F":  # 16 bits, or numbers whose range only they can tell
-        brightest = image.getextrema()[1]
-        white = 65535 if image.mode.startswith("I;16") or brightest > 255 else 255 if brightest > 1 else 1
-        image = Image.fromarray((np.asarray(image, np.float32) * (255 / white)).clip(0, 255).astype(np.uint8))
+        values = np.asarray(image, np.float32)
+        white = 65535 if image.mode.startswith("I;16") or values.max() > 255 else 255 if values.max() > 1 else 1
+        image = Image.fromarray((values * (255 / white)).clip(0, 255).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 Padding = Literal["reflect", "zero"]
 Upsample = Literal["transpose", "resize"]
+PaddingMode = Literal["reflect", "zeros"]  # torch's words for it
 
 
 def initialise(module: nn.Module) -> None:
@@ -24,7 +25,7 @@ def norm_relu(convolution: nn.Conv2d | nn.ConvTranspose2d) -> nn.Sequential:
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions with a skip (Johnson et al. 2016, without the last ReLU): (B, C, H, W) -> same."""
 
-    def __init__(self, channels: int, padding_mode: str) -> None:
+    def __init__(self, channels: int, padding_mode: PaddingMode) -> None:
         super().__init__()
         self.conv1 = norm_relu(nn.Conv2d(channels, channels, 3, padding=1, padding_mode=padding_mode))
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, padding_mode=padding_mode)
@@ -54,7 +55,7 @@ class Generator(nn.Module):
         super().__init__()
         if width < 1 or blocks < 0:
             raise ValueError(f"A generator needs width >= 1 and blocks >= 0, not width={width}, blocks={blocks}.")
-        modes = {"reflect": "reflect", "zero": "zeros"}
+        modes: dict[str, PaddingMode] = {"reflect": "reflect", "zero": "zeros"}
         if padding not in modes:
             raise ValueError(f"padding is 'reflect' or 'zero', not {padding!r}.")
         if upsample not in ("transpose", "resize"):

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, overload
 
 import torch
-from huggingface_hub import ModelHubMixin, hf_hub_download
+from huggingface_hub import ModelCard, ModelHubMixin, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from PIL import Image
 from safetensors import SafetensorError
@@ -157,10 +157,12 @@ class FaceSketchPipeline(
 
         try:
             config = _read_config(find("config.json"))
-            generators = [_load_generator(config, find(f"{direction}.safetensors")) for direction in DIRECTIONS]
+            sketch_generator, photo_generator = (
+                _load_generator(config, find(f"{direction}.safetensors")) for direction in DIRECTIONS
+            )
         except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError) as error:
             raise WeightsError(f"{source} is neither a folder nor a release that the Hub gives out: {error}") from None
-        return cls(*generators, config["image_size"], device, dtype)
+        return cls(sketch_generator, photo_generator, config["image_size"], device, dtype)
 
     def _save_pretrained(self, save_directory: Path) -> None:
         """Write config.json and one safetensors file a direction, each whole or not at all."""
@@ -175,6 +177,9 @@ class FaceSketchPipeline(
         }
         with atomic(save_directory / "config.json") as partial:
             partial.write_text(json.dumps(config, indent=2) + "\n")
+
+    def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
+        return super().generate_model_card(*args, image_size=self.image_size, **kwargs)
 
 
 def _read_config(path: Path) -> dict[str, Any]:

@@ -71,7 +71,10 @@ def test_saved_and_loaded_it_gives_the_same_pictures(release: Path) -> None:
         "photo_to_sketch.safetensors",
         "sketch_to_photo.safetensors",
     }
-    assert "pipeline_tag: image-to-image" in (release / "README.md").read_text()
+    card = (release / "README.md").read_text()
+    assert "pipeline_tag: image-to-image" in card
+    assert "32 x 32 pixels" in card
+    assert "samples.png" not in card
     loaded = FaceSketchPipeline.from_pretrained(release, device="cpu")
     for direction in ("photo_to_sketch", "sketch_to_photo"):
         convert = (getattr(loaded, direction), getattr(pipe, direction))

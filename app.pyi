@@ -1,0 +1,66 @@
+"""The Gradio Space: photo to sketch and sketch to photo."""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.data_classes import ImageData
+from PIL import Image
+
+from cyclegan import FaceSketchPipeline
+from cyclegan.images import ImageError, open_image
+
+EXAMPLES = Path(__file__).parent / "examples"
+ABOUT = """
+The pictures are made by a neural network (CycleGAN) on this machine. It knows faces that look at the camera and fill
+the picture. A photo made from a sketch is an invention: it shows nobody, and must not be used to identify anyone.
+"""
+
+from gradio.events import Dependency
+
+class FaceImage(gr.Image):
+    """An image input that reads what a visitor gives by the project's own rules, and says what is wrong with it."""
+
+    def get_block_name(self) -> str:
+        return "image"
+
+    def preprocess(self, payload: ImageData | None) -> Image.Image | None:
+        if payload is None:
+            return None
+        try:  # a path for whatever the page sends; an API client may send the picture itself, as a data: URL
+            source = payload.path if payload.path is not None else super().preprocess(payload)
+            return open_image(source, payload.orig_name or "")  # type: ignore[arg-type]
+        except ImageError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from gradio.blocks import Block
+    if TYPE_CHECKING:
+        from gradio.components import Timer
+        from gradio.components.base import Component
+
+
+def build(pipe: FaceSketchPipeline) -> gr.Blocks:
+    with gr.Blocks(title="Face photo ↔ sketch", delete_cache=(600, 3600)) as demo:
+        gr.Markdown("# Face photo ↔ sketch\nA pencil sketch of a photo, a photo of a drawing.")
+        for title, api_name, given, made, run in (
+            ("Photo to sketch", "photo_to_sketch", "Photo", "Sketch", pipe.photo_to_sketch),
+            ("Sketch to photo", "sketch_to_photo", "Sketch", "Photo", pipe.sketch_to_photo),
+        ):
+            with gr.Tab(title):
+                with gr.Row():
+                    image = FaceImage(label=given, type="pil", sources=["upload", "webcam", "clipboard"], height=400)
+                    result = gr.Image(
+                        label=made, format="png", interactive=False, height=400, buttons=["download", "fullscreen"]
+                    )
+                gr.Examples(sorted(str(file) for file in (EXAMPLES / f"{given.lower()}s").glob("*.png")), image)
+
+                def convert(picture: Image.Image | None, run: Any = run) -> Image.Image | None:
+                    return None if picture is None else run(picture)
+
+                image.change(convert, image, result, api_name=api_name, concurrency_limit=1, concurrency_id="model")
+        gr.Markdown(ABOUT)
+    return demo
+
+
+if __name__ == "__main__":
+    build(FaceSketchPipeline.from_pretrained()).launch()
