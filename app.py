@@ -15,6 +15,7 @@ ABOUT = """
 The pictures are made by a neural network (CycleGAN) on this machine. It knows faces that look at the camera and fill
 the picture. A photo made from a sketch is an invention: it shows nobody, and must not be used to identify anyone.
 """
+CSS = ".image-frame img { width: 100%; height: 100%; object-fit: contain; }"  # small pictures fill their frame too
 
 
 class FaceImage(gr.Image):
@@ -36,9 +37,9 @@ class FaceImage(gr.Image):
 def build(pipe: FaceSketchPipeline) -> gr.Blocks:
     with gr.Blocks(title="Face photo ↔ sketch", delete_cache=(600, 3600)) as demo:
         gr.Markdown("# Face photo ↔ sketch\nA pencil sketch of a photo, a photo of a drawing.")
-        for title, api_name, given, made, run in (
-            ("Photo to sketch", "photo_to_sketch", "Photo", "Sketch", pipe.photo_to_sketch),
-            ("Sketch to photo", "sketch_to_photo", "Sketch", "Photo", pipe.sketch_to_photo),
+        for title, api_name, given, made, examples, run in (
+            ("Photo to sketch", "photo_to_sketch", "Photo", "Sketch", "photos", pipe.photo_to_sketch),
+            ("Sketch to photo", "sketch_to_photo", "Sketch", "Photo", "sketches", pipe.sketch_to_photo),
         ):
             with gr.Tab(title):
                 with gr.Row():
@@ -46,7 +47,7 @@ def build(pipe: FaceSketchPipeline) -> gr.Blocks:
                     result = gr.Image(
                         label=made, format="png", interactive=False, height=400, buttons=["download", "fullscreen"]
                     )
-                gr.Examples(sorted(str(file) for file in (EXAMPLES / f"{given.lower()}s").glob("*.png")), image)
+                gr.Examples(sorted(str(file) for file in (EXAMPLES / examples).glob("*.png")), image)
 
                 def convert(picture: Image.Image | None, run: Any = run) -> Image.Image | None:
                     return None if picture is None else run(picture)
@@ -57,4 +58,4 @@ def build(pipe: FaceSketchPipeline) -> gr.Blocks:
 
 
 if __name__ == "__main__":
-    build(FaceSketchPipeline.from_pretrained()).launch()
+    build(FaceSketchPipeline.from_pretrained()).launch(css=CSS)

@@ -38,7 +38,6 @@ class FaceImage(gr.Image):
         from gradio.components import Timer
         from gradio.components.base import Component
 
-
 def build(pipe: FaceSketchPipeline) -> gr.Blocks:
     with gr.Blocks(title="Face photo ↔ sketch", delete_cache=(600, 3600)) as demo:
         gr.Markdown("# Face photo ↔ sketch\nA pencil sketch of a photo, a photo of a drawing.")
@@ -60,7 +59,6 @@ def build(pipe: FaceSketchPipeline) -> gr.Blocks:
                 image.change(convert, image, result, api_name=api_name, concurrency_limit=1, concurrency_id="model")
         gr.Markdown(ABOUT)
     return demo
-
 
 if __name__ == "__main__":
     build(FaceSketchPipeline.from_pretrained()).launch()

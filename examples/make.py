@@ -1,4 +1,4 @@
-"""Make the example pictures anew: `python examples/make.py`, after the embedded weights have changed.
+"""Make the example pictures anew: `python -m examples.make`, after the embedded weights have changed.
 
 Sketches are drawn here, line by line, from a handful of numbers each; photos are what the embedded weights make of
 them. No picture of anybody goes in.

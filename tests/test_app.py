@@ -46,6 +46,14 @@ def test_a_picture_is_converted(client: Client, tmp_path: Path, direction: str) 
         assert image.size == (192, 128)
 
 
+def test_both_pages_offer_their_examples(client: Client) -> None:
+    samples = [part["props"]["samples"] for part in client.config["components"] if part["type"] == "dataset"]
+    for offered, folder in zip(samples, ("photos", "sketches"), strict=True):
+        names = [Path(sample[0]["path"]).name for sample in offered]
+        assert names == sorted(file.name for file in (ROOT / "examples" / folder).glob("*.png"))
+        assert len(names) >= 6
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
