@@ -1,5 +1,6 @@
 """The Gradio Space: photo to sketch and sketch to photo."""
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +19,16 @@ the picture. A photo made from a sketch is an invention: it shows nobody, and mu
 CSS = ".image-frame img { width: 100%; height: 100%; object-fit: contain; }"  # small pictures fill their frame too
 
 
-class FaceImage(gr.Image):
-    """An image input that reads what a visitor gives by the project's own rules, and says what is wrong with it."""
-
-    def get_block_name(self) -> str:
-        return "image"
-
-    def preprocess(self, payload: ImageData | None) -> Image.Image | None:
-        if payload is None:
-            return None
-        try:  # a path for whatever the page sends; an API client may send the picture itself, as a data: URL
-            source = payload.path if payload.path is not None else super().preprocess(payload)
-            return open_image(source, payload.orig_name or "")  # type: ignore[arg-type]
-        except ImageError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+def read_upload(payload: ImageData | None) -> Image.Image | None:
+    """What a visitor or an API client sends -> a picture, by the project's own rules and with its own errors."""
+    if payload is None:
+        return None
+    try:
+        if payload.path is not None:
+            return open_image(payload.path, payload.orig_name or "")
+        return open_image(base64.b64decode((payload.url or "").partition(",")[2]))  # an API client's data: URL
+    except ImageError as error:
+        raise gr.Error(str(error), print_exception=False) from None
 
 
 def build(pipe: FaceSketchPipeline) -> gr.Blocks:
@@ -43,7 +40,8 @@ def build(pipe: FaceSketchPipeline) -> gr.Blocks:
         ):
             with gr.Tab(title):
                 with gr.Row():
-                    image = FaceImage(label=given, type="pil", sources=["upload", "webcam", "clipboard"], height=400)
+                    image = gr.Image(label=given, sources=["upload", "webcam", "clipboard"], height=400)
+                    image.preprocess = read_upload  # type: ignore[method-assign]
                     result = gr.Image(
                         label=made, format="png", interactive=False, height=400, buttons=["download", "fullscreen"]
                     )

@@ -109,7 +109,7 @@ FIXED = (
     "gradient_accumulation",
     "seed",
 )
-LOSS_KINDS = ("adversarial", "cycle", "identity", "discriminator")
+SHORT = {"adversarial": "adv", "cycle": "cycle", "identity": "id", "discriminator": "D"}  # for the progress bar
 
 
 def train(config: TrainConfig) -> None:
@@ -261,8 +261,8 @@ def train(config: TrainConfig) -> None:
                 append_row(config.output / "losses.csv", {"step": step, "epoch": epoch, **row})
             accelerator.log(row, step=step)
             bar.set_description(f"Epoch {epoch}/{config.epochs}")
-            shown = {kind: [value for name, value in row.items() if kind in name] for kind in LOSS_KINDS}
-            bar.set_postfix({kind: f"{sum(values) / len(values):.3f}" for kind, values in shown.items() if values})
+            shown = {short: [value for name, value in row.items() if kind in name] for kind, short in SHORT.items()}
+            bar.set_postfix({short: f"{sum(values) / len(values):.3f}" for short, values in shown.items() if values})
             sums, logged_at, logged_step = {}, time.perf_counter(), step
             if broken := [name for name, value in row.items() if not math.isfinite(value)]:
                 raise TrainingError(
@@ -335,7 +335,7 @@ def load_newest(states: Path, state: dict[str, Any], config: TrainConfig, pictur
 def changed_flags(config: TrainConfig) -> dict[str, str]:
     """The flags that differ from their defaults: the recipe, as a person would type it."""
     defaults = TrainConfig(config.data)
-    skipped = {"data", "output", "resume"}
+    skipped = {"data", "output", "resume", "keep_states", "log_every", "tracker"}
     return {
         f"--{name.replace('_', '-')}": str(value)
         for name, value in asdict(config).items()
@@ -344,13 +344,13 @@ def changed_flags(config: TrainConfig) -> dict[str, str]:
 
 
 def sample_pictures(config: TrainConfig) -> tuple[Tensor, Tensor]:
-    """The photos and sketches of the sample grids, from test/ if there is one: two (N, 3, H, W) in [-1, 1]."""
-    split = "test" if (config.data / "test").is_dir() else "train"
-    photos, sketches = (
-        normalise(load_domain(config.data / split / name, config.image_size, at_most=SAMPLES).images)
-        for name in ("photos", "sketches")
-    )
-    return photos, sketches
+    """The photos and sketches of the sample grids, from test/ where it is there: two (N, 3, H, W) in [-1, 1]."""
+
+    def load(name: str) -> Tensor:
+        test, train = (config.data / split / name for split in ("test", "train"))
+        return normalise(load_domain(test if test.is_dir() else train, config.image_size, at_most=SAMPLES).images)
+
+    return load("photos"), load("sketches")
 
 
 @torch.inference_mode()

@@ -1,5 +1,7 @@
 """The real app, started by the README's command, asked by Gradio's own client."""
 
+import base64
+import io
 import os
 import socket
 import subprocess
@@ -35,6 +37,15 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
             assert "Traceback" not in log.read_text()
         finally:
             app.terminate()
+
+
+def test_plain_http_may_send_the_picture_itself(client: Client) -> None:
+    buffer = io.BytesIO()
+    picture(0).save(buffer, "JPEG")
+    url = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    result = client.predict({"url": url, "meta": {"_type": "gradio.FileData"}}, api_name="/photo_to_sketch")
+    with Image.open(result) as image:
+        assert image.size == (154, 128)
 
 
 @pytest.mark.parametrize("direction", ["photo_to_sketch", "sketch_to_photo"])
