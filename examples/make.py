@@ -7,9 +7,12 @@ them. No picture of anybody goes in.
 from pathlib import Path
 
 import numpy as np
+import tyro
 from PIL import Image, ImageDraw
 
 from cyclegan import FaceSketchPipeline
+from cyclegan.data import find_images
+from cyclegan.images import crop_square, open_image
 
 HERE = Path(__file__).parent
 SIZE, SCALE = 256, 4  # drawn four times larger and reduced, for smooth lines
@@ -157,14 +160,39 @@ def draw_face(half: float, smile: float, hair: str, beard: bool, glasses: bool, 
     ).convert("RGB")
 
 
-def main() -> None:
+def results(pipe: FaceSketchPipeline, sketches: list[Image.Image], portraits: Path) -> Image.Image:
+    """The README's picture: drawn sketches there and back; and, without the portraits themselves, portraits likewise.
+
+    Args:
+        portraits: a folder of photos, of which as many are taken at random as there are sketches.
+    """
+    files = np.random.default_rng(0).choice(find_images(portraits), len(sketches), replace=False)  # type: ignore[arg-type]
+    drawn = pipe.photo_to_sketch([open_image(file) for file in files])
+    photos = pipe.sketch_to_photo(sketches)
+    rows = [sketches, photos, pipe.photo_to_sketch(photos), drawn, pipe.sketch_to_photo(drawn)]
+    side, gap = pipe.image_size, 4
+    sheet = Image.new("RGB", ((side + gap) * len(sketches) - gap, (side + gap) * len(rows) - gap), "white")
+    for down, row in enumerate(rows):
+        for across, picture in enumerate(row):
+            sheet.paste(crop_square(picture, side), (across * (side + gap), down * (side + gap)))
+    return sheet
+
+
+def main(portraits: Path | None = None) -> None:
+    """Remake the examples and, if a folder of portraits is given, docs/results.png.
+
+    Args:
+        portraits: Photos of people who do not exist; only what the weights make of them is shown.
+    """
     pipe = FaceSketchPipeline.from_pretrained()
-    for name, numbers in FACES.items():
-        sketch = draw_face(*numbers)
-        for folder, picture in (("sketches", sketch), ("photos", pipe.sketch_to_photo(sketch))):
-            (HERE / folder).mkdir(exist_ok=True)
+    sketches = [draw_face(*numbers) for numbers in FACES.values()]
+    for folder, pictures in (("sketches", sketches), ("photos", pipe.sketch_to_photo(sketches))):
+        (HERE / folder).mkdir(exist_ok=True)
+        for name, picture in zip(FACES, pictures, strict=True):
             picture.save(HERE / folder / f"{name}.png", optimize=True)
+    if portraits:
+        results(pipe, sketches, portraits).save(HERE.parent / "docs/results.png", optimize=True)
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main)
