@@ -187,6 +187,11 @@ def train(config: TrainConfig) -> None:
     if config.tracker:
         accelerator.init_trackers("cyclegan", {name: str(value) for name, value in asdict(config).items()})
 
+    accelerator.print(
+        f"{processes} {'process' if processes == 1 else 'processes'} on {device.type}, mixed precision "
+        f"{accelerator.mixed_precision}: {config.batch_size} pairs a step, {len(batches)} steps an epoch."
+    )
+
     total_steps = config.epochs * len(batches)
     last_step = min(total_steps, config.max_steps or total_steps)
     samples = sample_pictures(config)

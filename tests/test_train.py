@@ -149,12 +149,15 @@ def test_accumulated_parts_give_what_the_whole_batch_gives(dataset: Path, tmp_pa
 
 
 def test_two_processes_train_as_one(dataset: Path, tmp_path: Path) -> None:
-    train(dataset, tmp_path / "one", "--max-steps", "4")
+    flags = ("--max-steps", "4", "--pool-size", "2")  # small enough that fakes are exchanged
+    train(dataset, tmp_path / "one", *flags)
     result = run(
-        "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", SCRIPT,
-        "--data", dataset, "--output", tmp_path / "two", *TINY, "--max-steps", "4", env=ONE_THREAD,
+        "-m", "torch.distributed.run", "--nproc-per-node", "2", SCRIPT,
+        "--data", dataset, "--output", tmp_path / "two", *TINY, *flags,
+        env=ONE_THREAD | {"ACCELERATE_USE_CPU": "true"},
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
+    assert "2 processes on cpu" in result.stdout
     assert torch.allclose(torch.tensor(losses(tmp_path / "two")), torch.tensor(losses(tmp_path / "one")), 1e-3)
     for name, images in newest(tmp_path / "one").items():
         if name.startswith("photo_pool"):
