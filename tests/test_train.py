@@ -92,11 +92,11 @@ def test_resumed_equals_uninterrupted(dataset: Path, tmp_path: Path, uninterrupt
 
 
 KILLED = """
-import os, runpy, signal, sys
+import os, re, runpy, signal, sys
 from pathlib import Path
 write = Path.write_bytes
 def write_half_and_die(path, content):
-    if "step-00000006" not in str(path):
+    if not re.search("MARK", str(path)):
         return write(path, content)
     write(path, content[: len(content) // 2])
     os.kill(os.getpid(), signal.SIGKILL)
@@ -105,13 +105,15 @@ runpy.run_path(sys.argv[1], run_name="__main__")
 """
 
 
+@pytest.mark.parametrize("mark", ["step-00000006.*/.*sketch_to_photo", "states/.*step-00000006"])
 def test_killed_while_saving_it_goes_on_from_the_state_before(
-    dataset: Path, tmp_path: Path, uninterrupted: Path
+    dataset: Path, tmp_path: Path, uninterrupted: Path, mark: str
 ) -> None:
+    """Killed with half of the release written, and with half of the state."""
     output = tmp_path / "run"
     flags = ("--data", dataset, "--output", output, *TINY, "--max-steps", "6")
     killer = tmp_path / "killer.py"
-    killer.write_text(KILLED.replace("sys.argv[1]", f"{str(SCRIPT)!r}"))
+    killer.write_text(KILLED.replace("sys.argv[1]", f"{str(SCRIPT)!r}").replace("MARK", mark))
     result = run(killer, *flags, env=ONE_THREAD)
     assert result.returncode == -signal.SIGKILL
     assert [load_state(path)[0] for path in list_states(output / "states")] == [4]
