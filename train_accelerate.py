@@ -92,8 +92,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.image_size < 32 or self.image_size % 4:
             raise TrainingError(f"--image-size is a multiple of 4 and at least 32, not {self.image_size}.")
-        for name in ("batch_size", "epochs", "gradient_accumulation", "keep_states", "log_every"):
-            if getattr(self, name) < 1:
+        for name in ("batch_size", "epochs", "max_steps", "gradient_accumulation", "keep_states", "log_every"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise TrainingError(f"--{name.replace('_', '-')} is at least 1, not {getattr(self, name)}.")
 
 

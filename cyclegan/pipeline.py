@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, Literal, Self, overload
+from typing import Any, Self, overload
 
 import torch
 from huggingface_hub import ModelCard, ModelHubMixin, hf_hub_download
@@ -20,9 +20,8 @@ FORMAT_VERSION = 1
 EMBEDDED = Path(__file__).parent / "weights"
 BATCH = 8  # pictures converted at once: enough to fill the cores, little enough for a small machine
 
-Direction = Literal["photo_to_sketch", "sketch_to_photo"]
 ARCHITECTURE = ("width", "blocks", "padding", "upsample")
-DIRECTIONS: tuple[Direction, ...] = ("photo_to_sketch", "sketch_to_photo")
+DIRECTIONS = ("photo_to_sketch", "sketch_to_photo")
 
 
 class WeightsError(ValueError):

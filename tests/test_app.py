@@ -15,6 +15,7 @@ from conftest import ROOT, picture
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
+from test_images import bomb
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,7 @@ def test_both_pages_offer_their_examples(client: Client) -> None:
         ("page.png", b"<html>no picture</html>", r"page\.png is not a picture"),
         ("half.png", None, r"half\.png is cut off or damaged"),
         ("dot.png", b"", r"dot\.png is 1 x 1 pixels"),
+        ("bomb.png", bomb(), r"bomb\.png .*over the limit"),
     ],
 )
 def test_a_bad_upload_is_one_friendly_sentence(

@@ -183,6 +183,8 @@ def test_wrong_flags_are_a_sentence(dataset: Path, uninterrupted: Path, flags: t
 
 
 def test_flags_out_of_range_are_refused(dataset: Path, tmp_path: Path) -> None:
+    result = run(SCRIPT, "--data", dataset, "--output", tmp_path, "--max-steps", "0", env=ONE_THREAD)
+    assert "--max-steps is at least 1, not 0" in result.stderr
     result = run(SCRIPT, "--data", dataset, "--output", tmp_path, "--image-size", "30", env=ONE_THREAD)
     assert result.returncode in (1, 2), "by the script, or by the parser as it refuses unknown flags"
     assert "--image-size is a multiple of 4" in result.stderr
