@@ -102,15 +102,19 @@ class FaceSketchPipeline(
         for numbers in by_shape.values():
             for start in range(0, len(numbers), BATCH):
                 batch = numbers[start : start + BATCH]
-                pictures = self._translate(generator, torch.stack([tensors[number] for number in batch]))
+                pixels = torch.stack([tensors[number] for number in batch]).to(self.device)
+                pictures = self.translate(generator, normalise(pixels))
                 converted |= {number: to_image(picture) for number, picture in zip(batch, pictures, strict=True)}
         return [converted[number] for number in range(len(images))]
 
     @torch.inference_mode()
-    def _translate(self, generator: Generator, pixels: Tensor) -> Tensor:
-        """(B, 3, H, W) uint8 of any H and W -> (B, 3, H, W) in [-1, 1]."""
-        height, width = pixels.shape[-2:]
-        pictures = pad_to_multiple(normalise(pixels.to(self.device))).to(self.dtype)
+    def translate(self, generator: Generator, pictures: Tensor) -> Tensor:
+        """Run one of the two generators: (B, 3, H, W) -> (B, 3, H, W), both in [-1, 1], of any H and W.
+
+        What comes out is on this pipeline's device and in its dtype.
+        """
+        height, width = pictures.shape[-2:]
+        pictures = pad_to_multiple(pictures.to(self.device)).to(self.dtype)
         return generator(pictures)[..., :height, :width]
 
     @classmethod

@@ -13,7 +13,7 @@ LAYERS = [
     {"images", "networks", "losses", "pool", "checkpoint"},
     {"data"},
     {"pipeline"},
-    {"hub"},
+    {"hub", "evaluation"},
     {"__main__"},
 ]
 

@@ -1,0 +1,203 @@
+"""How good a model is, in figures: pairs of test pictures, translated, compared and counted.
+
+The protocol, which is what makes two figures comparable:
+
+- Two files are a pair if their names match. Every picture is cut to its largest centred square.
+- The input is brought to the model's working size. What comes out, and the picture that was wanted, are brought to
+  128 x 128 (`SIZE`) and compared there. Every resize is bicubic with antialiasing, clamped to the range; equal sizes
+  are left alone.
+- SSIM, PSNR, FSIM and the luminance's correlation look at the luminance alone (ITU-R BT.601: 0.299 R + 0.587 G +
+  0.114 B), in [0, 1], with a data range of 1. A data range belongs to the numbers that are given: [-1, 1] handed over
+  with a range of 1 makes the products of the means negative, and SSIM with them.
+- The cycle (there and back again) stays in tensors at the working size, is never rounded to 8 bits on its way, and is
+  compared at the working size in colour, in [-1, 1].
+- What a network gives is compared as it is, not rounded to 8 bits. A figure is the mean over the pictures.
+
+SSIM, PSNR and FSIM are piq's.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .data import DataError, find_images
+from .images import ImageError, crop_square, normalise, open_image, to_tensor
+from .pipeline import BATCH, DIRECTIONS, FaceSketchPipeline
+
+SIZE = 128  # pixels: the side at which pictures are compared
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Paired pictures, in the same order: two (N, 3, S, S) uint8, their names, and why others were left out."""
+
+    photos: Tensor
+    sketches: Tensor
+    names: list[str]
+    skipped: list[str]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One batch of pictures in one direction: four (B, 3, S, S) in [-1, 1], and what was measured on them.
+
+    `given` and `back` (there and back again) are of the working size, `made` and `wanted` of the compared one.
+    """
+
+    direction: str
+    given: Tensor
+    made: Tensor
+    wanted: Tensor
+    back: Tensor
+    figures: dict[str, Tensor]
+
+
+def find_pairs(photos: Path, sketches: Path) -> list[tuple[Path, Path]]:
+    """The files of two folders that are a pair: the same place and name below their folder, whatever the ending.
+
+    Files without a partner are passed over.
+
+    Raises:
+        DataError: a folder is missing, nothing matches, or two files of one folder have the same name.
+    """
+    by_name: list[dict[str, Path]] = []
+    for folder in (photos, sketches):
+        found: dict[str, Path] = {}
+        for file in find_images(folder):
+            name = str(file.relative_to(folder).with_suffix(""))
+            if name in found:
+                raise DataError(f"{found[name]} and {file} have the same name: keep the one that belongs to the pair.")
+            found[name] = file
+        by_name.append(found)
+    names = [name for name in by_name[0] if name in by_name[1]]
+    if not names:
+        raise DataError(
+            f"No picture in {photos} has the name of one in {sketches}: a pair is two files whose names "
+            "match up to the ending."
+        )
+    return [(by_name[0][name], by_name[1][name]) for name in names]
+
+
+def load_pairs(files: list[tuple[Path, Path]], size: int) -> Pairs:
+    """Decode pairs into `size` x `size` pictures; a pair of which one cannot be read is named and left out.
+
+    Args:
+        size: the working size or the compared one, whichever is larger.
+
+    Raises:
+        DataError: no pair can be read.
+    """
+
+    def decode(pair: tuple[Path, Path]) -> tuple[Tensor, Tensor] | str:
+        try:
+            photo, sketch = (to_tensor(crop_square(open_image(file), size)) for file in pair)
+        except ImageError as error:
+            return str(error)
+        return photo, sketch
+
+    with ThreadPoolExecutor() as pool:
+        results = list(zip(files, pool.map(decode, files), strict=True))
+    kept = [(photo.stem, decoded) for (photo, _), decoded in results if not isinstance(decoded, str)]
+    skipped = [decoded for _, decoded in results if isinstance(decoded, str)]
+    if not kept:
+        raise DataError(f"None of the {len(files)} pairs can be read. The first: {skipped[0]}")
+    photos, sketches = (torch.stack([decoded[domain] for _, decoded in kept]) for domain in (0, 1))
+    return Pairs(photos, sketches, [name for name, _ in kept], skipped)
+
+
+def evaluate(
+    pipe: FaceSketchPipeline, photos: Tensor, sketches: Tensor, size: int = SIZE
+) -> dict[str, dict[str, float]]:
+    """The mean figures in each direction: {"photo_to_sketch": {"ssim": ...}, "sketch_to_photo": ...}.
+
+    Args:
+        pipe: the model. In training: copies of the two generators, since a pipeline casts what it is given.
+        photos, sketches: (N, 3, S, S) uint8 pairs, as `load_pairs` gives them.
+        size: the side at which pictures are compared.
+    """
+    sums: dict[str, dict[str, float]] = {direction: {} for direction in DIRECTIONS}
+    for comparison in compare(pipe, photos, sketches, size):
+        of_direction = sums[comparison.direction]
+        for name, values in comparison.figures.items():
+            of_direction[name] = of_direction.get(name, 0.0) + values.sum().item() / len(photos)
+    return sums
+
+
+@torch.inference_mode()
+def compare(pipe: FaceSketchPipeline, photos: Tensor, sketches: Tensor, size: int = SIZE) -> Iterator[Comparison]:
+    """Translate pairs there and back again, first all photos, then all sketches, and measure every picture."""
+    ways = (
+        (photos, sketches, pipe.sketch_generator, pipe.photo_generator),
+        (sketches, photos, pipe.photo_generator, pipe.sketch_generator),
+    )
+    for direction, (inputs, targets, there, back) in zip(DIRECTIONS, ways, strict=True):
+        for start in range(0, len(inputs), BATCH):
+            given, wanted = (normalise(part[start : start + BATCH].to(pipe.device)) for part in (inputs, targets))
+            working = resize(given, pipe.image_size)
+            made = pipe.translate(there, working).float()
+            cycled = pipe.translate(back, made).float()
+            made, wanted = resize(made, size), resize(wanted, size)
+            figures = paired_figures(made, wanted)
+            figures["cycle_l1"] = cycle_l1(working, cycled)
+            figures["luminance_correlation"] = luminance_correlation(resize(given, size), made)
+            yield Comparison(direction, working, made, wanted, cycled, figures)
+
+
+def paired_figures(made: Tensor, wanted: Tensor) -> dict[str, Tensor]:
+    """How like the wanted picture the made one is: `ssim`, `psnr` (dB, at most 80) and `fsim`, each (N,).
+
+    SSIM as in Wang et al. 2004 (Gaussian window 11 x 11, sigma 1.5, whole windows only), FSIM as in Zhang et al. 2011
+    (without chrominance). Equal pictures have SSIM and FSIM 1.
+
+    Args:
+        made, wanted: (N, 3, H, W) in [-1, 1], at least 11 x 11.
+    """
+    import piq  # here, for it loads torchvision: two seconds that nothing else of the command line needs
+
+    pictures = luminance(made), luminance(wanted)
+    return {
+        "ssim": piq.ssim(*pictures, data_range=1.0, reduction="none", downsample=False),
+        "psnr": piq.psnr(*pictures, data_range=1.0, reduction="none"),
+        "fsim": piq.fsim(*pictures, data_range=1.0, reduction="none", chromatic=False),
+    }
+
+
+def luminance_correlation(given: Tensor, made: Tensor) -> Tensor:
+    """Pearson's correlation of the luminance of two pictures, over their pixels: whether dark stays dark.
+
+    Args:
+        given, made: (N, 3, H, W) in [-1, 1].
+
+    Returns:
+        (N,) in [-1, 1]; 0 where a picture is of one luminance.
+    """
+    directions = []
+    for picture in (luminance(given).flatten(1), luminance(made).flatten(1)):
+        centred = picture - picture.mean(1, keepdim=True)
+        varies = centred.abs().amax(1, keepdim=True) > 1e-6  # below lies the rounding of the mean
+        directions.append(F.normalize(centred) * varies)
+    return (directions[0] * directions[1]).sum(1)
+
+
+def cycle_l1(given: Tensor, back: Tensor) -> Tensor:
+    """The mean absolute difference of a picture and itself there and back again: (N, 3, H, W) in [-1, 1] -> (N,)."""
+    return (given - back).abs().mean((1, 2, 3))
+
+
+def luminance(pictures: Tensor) -> Tensor:
+    """(N, 3, H, W) in [-1, 1] -> (N, 1, H, W) in [0, 1], by ITU-R BT.601."""
+    weights = torch.tensor((0.299, 0.587, 0.114), device=pictures.device)
+    grey = torch.einsum("nchw,c->nhw", pictures.float(), weights)[:, None]
+    return ((grey + 1) / 2).clamp(0, 1)  # rounding must not leave the range that the metrics check
+
+
+def resize(pictures: Tensor, size: int) -> Tensor:
+    """(N, 3, S, S) -> (N, 3, size, size), both in [-1, 1]: bicubic with antialiasing."""
+    if pictures.shape[-1] == size:
+        return pictures
+    return F.interpolate(pictures, (size, size), mode="bicubic", antialias=True).clamp(-1, 1)

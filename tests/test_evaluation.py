@@ -1,0 +1,278 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_pipeline, picture
+from torch import Tensor, nn
+
+from cyclegan import FaceSketchPipeline
+from cyclegan.data import DataError
+from cyclegan.evaluation import (
+    compare,
+    cycle_l1,
+    evaluate,
+    find_pairs,
+    load_pairs,
+    luminance_correlation,
+    paired_figures,
+    resize,
+)
+from cyclegan.images import crop_square, to_image, to_tensor
+
+Grey = np.ndarray  # (H, W) luminance in [0, 1]
+
+
+def pictures(*seeds: int, size: int = 48) -> Tensor:
+    """Smooth random pictures: (N, 3, size, size) uint8."""
+    return torch.stack([to_tensor(picture(seed, (size, size))) for seed in seeds])
+
+
+def in_range(pixels: Tensor) -> Tensor:
+    return pixels / 127.5 - 1
+
+
+def grey(pixels: Tensor) -> Grey:
+    """One (3, H, W) uint8 -> luminance, written out."""
+    red, green, blue = pixels.numpy().astype(np.float64) / 255
+    return 0.299 * red + 0.587 * green + 0.114 * blue
+
+
+def noisy(pixels: Tensor, strength: float) -> Tensor:
+    noise = torch.randn(pixels.shape, generator=torch.Generator().manual_seed(0)) * strength
+    return (pixels + noise).round().clamp(0, 255).to(torch.uint8)
+
+
+def ssim(x: Grey, y: Grey) -> float:
+    """Wang et al. 2004, equation 13, window by window."""
+    offsets = np.arange(11) - 5
+    window = np.exp(-(offsets[:, None] ** 2 + offsets[None] ** 2) / (2 * 1.5**2))
+    window /= window.sum()
+    c1, c2 = 0.01**2, 0.03**2
+    values = []
+    for top in range(x.shape[0] - 10):
+        for left in range(x.shape[1] - 10):
+            p, q = (image[top : top + 11, left : left + 11] for image in (x, y))
+            mean_p, mean_q = (window * p).sum(), (window * q).sum()
+            variance_p, variance_q = (window * (p - mean_p) ** 2).sum(), (window * (q - mean_q) ** 2).sum()
+            covariance = (window * (p - mean_p) * (q - mean_q)).sum()
+            values.append(
+                (2 * mean_p * mean_q + c1)
+                * (2 * covariance + c2)
+                / ((mean_p**2 + mean_q**2 + c1) * (variance_p + variance_q + c2))
+            )
+    return float(np.mean(values))
+
+
+def phase_congruency(image: Grey) -> Grey:
+    """Kovesi's, as Zhang et al. 2011 use it: four log-Gabor scales (6, 12, 24, 48 pixels) at four angles."""
+    height, width = image.shape
+    v, u = np.meshgrid(np.fft.fftfreq(height), np.fft.fftfreq(width), indexing="ij")
+    radius, angle = np.hypot(u, v), np.arctan2(-v, u)
+    low_pass = 1 / (1 + (radius / 0.45) ** 30)
+    radius[0, 0] = 1
+    spectrum, energy, amplitude = np.fft.fft2(image), np.zeros_like(image), np.zeros_like(image)
+    for theta in np.arange(4) * np.pi / 4:
+        apart = np.abs(np.angle(np.exp(1j * (angle - theta))))
+        spread = np.exp(-(apart**2) / (2 * (np.pi / 4 / 1.2) ** 2))
+        filters = []
+        for wavelength in (6, 12, 24, 48):
+            gabor = np.exp(-(np.log(radius * wavelength) ** 2) / (2 * np.log(0.55) ** 2)) * low_pass
+            gabor[0, 0] = 0
+            filters.append(gabor * spread)
+        responses = np.array([np.fft.ifft2(spectrum * one) for one in filters])
+        whole = responses.sum(0)
+        unit = whole / (np.abs(whole) + 1e-12)
+        turned = responses * unit.conj()
+        # Noise: the median of the finest scale's power gives the strength, the filters' overlaps the sum's spread
+        power = np.median(np.abs(responses[0]) ** 2) / np.log(2) / (filters[0] ** 2).sum()
+        kernels = np.array([np.fft.ifft2(one).real for one in filters]) * np.sqrt(height * width)
+        overlaps = np.einsum("ahw,bhw->ab", kernels, kernels)
+        tau = np.sqrt(power * (np.trace(overlaps) + 2 * np.triu(overlaps, 1).sum()))
+        threshold = tau * (np.sqrt(np.pi / 2) + 2 * np.sqrt(2 - np.pi / 2)) / 1.7
+        energy = energy + np.maximum((turned.real - np.abs(turned.imag)).sum(0) - threshold, 0)
+        amplitude = amplitude + np.abs(responses).sum(0)
+    return energy / amplitude
+
+
+def fsim(x: Grey, y: Grey) -> float:
+    """Zhang et al. 2011, equations 3 to 7, on luminance in [0, 255]."""
+
+    def gradient(image: Grey) -> Grey:
+        padded = np.pad(image, 1)
+        down, right = padded[2:] - padded[:-2], padded[:, 2:] - padded[:, :-2]
+        vertical = (3 * down[:, :-2] + 10 * down[:, 1:-1] + 3 * down[:, 2:]) / 16
+        horizontal = (3 * right[:-2] + 10 * right[1:-1] + 3 * right[2:]) / 16
+        return np.hypot(vertical, horizontal)
+
+    def alike(one: Grey, other: Grey, constant: float) -> Grey:
+        return (2 * one * other + constant) / (one**2 + other**2 + constant)
+
+    x, y = x * 255, y * 255
+    phase_x, phase_y = phase_congruency(x), phase_congruency(y)
+    weight = np.maximum(phase_x, phase_y)
+    score = alike(phase_x, phase_y, 0.85) * alike(gradient(x), gradient(y), 160) * weight
+    return float(score.sum() / weight.sum())
+
+
+def psnr(x: Grey, y: Grey) -> float:
+    return float(10 * np.log10(1 / np.mean((x - y) ** 2)))
+
+
+@pytest.mark.parametrize("size", [48, 128])
+@pytest.mark.parametrize("metric", [ssim, psnr, fsim])
+def test_a_figure_is_the_papers(metric: Callable[[Grey, Grey], float], size: int) -> None:
+    made, wanted = noisy(pictures(0, 1, 2, size=size), 20), pictures(0, 1, 3, size=size)
+    got = paired_figures(in_range(made), in_range(wanted))[metric.__name__]
+    assert got.shape == (3,)
+    expected = [metric(grey(x), grey(y)) for x, y in zip(made, wanted, strict=True)]
+    assert got.tolist() == pytest.approx(expected, abs=2e-4)
+
+
+def test_figures_are_the_same_both_ways_and_best_for_equal_pictures() -> None:
+    made, wanted = in_range(pictures(0, 1)), in_range(pictures(2, 3))
+    one, other = paired_figures(made, wanted), paired_figures(wanted, made)
+    same = paired_figures(made, made)
+    for name, best in (("ssim", 1.0), ("fsim", 1.0), ("psnr", 80.0)):
+        assert torch.allclose(one[name], other[name], atol=1e-5)
+        assert same[name].tolist() == pytest.approx([best, best], abs=1e-4)
+
+
+def test_figures_fall_with_noise() -> None:
+    clean = pictures(0, size=64)
+    steps = [paired_figures(in_range(noisy(clean, strength)), in_range(clean)) for strength in (2, 10, 40)]
+    for name in ("ssim", "psnr", "fsim"):
+        values = [step[name].item() for step in steps]
+        assert values == sorted(values, reverse=True)
+        assert values[0] > values[-1]
+
+
+def test_two_colours_of_one_luminance_are_equal() -> None:
+    """0.299 red and 0.587 green are as bright as each other when red is 0.587 / 0.299 as strong."""
+    red, green = torch.full((1, 3, 32, 32), -1.0), torch.full((1, 3, 32, 32), -1.0)
+    red[:, 0] = 2 * 0.587 - 1
+    green[:, 1] = 2 * 0.299 - 1
+    assert paired_figures(red, green)["psnr"].item() == pytest.approx(80, abs=0.1)
+
+
+def test_luminance_correlation_is_pearsons() -> None:
+    given, made = pictures(0, 1), pictures(2, 3)
+    expected = [np.corrcoef(grey(x).ravel(), grey(y).ravel())[0, 1] for x, y in zip(given, made, strict=True)]
+    assert luminance_correlation(in_range(given), in_range(made)).tolist() == pytest.approx(expected, abs=1e-5)
+    assert luminance_correlation(in_range(given), -in_range(given)).tolist() == pytest.approx([-1, -1])
+    flat = torch.full((1, 3, 48, 48), 0.3)
+    assert luminance_correlation(flat, in_range(given[:1])).item() == 0
+
+
+def test_cycle_l1_is_a_mean_over_everything_but_the_batch() -> None:
+    given = torch.zeros(2, 3, 4, 4)
+    back = given.clone()
+    back[1, 0] = 0.75
+    assert cycle_l1(given, back).tolist() == [0, 0.25]
+
+
+class Fixed(nn.Module):
+    """A generator that answers each known picture with its partner."""
+
+    def __init__(self, photos: Tensor, sketches: Tensor) -> None:
+        super().__init__()
+        self.known, self.answers = in_range(photos), in_range(sketches)
+
+    def forward(self, given: Tensor) -> Tensor:
+        return torch.stack([self.answers[(self.known - one).abs().sum((1, 2, 3)).argmin()] for one in given])
+
+
+def fixed_pipeline(photos: Tensor, sketches: Tensor) -> FaceSketchPipeline:
+    generators = Fixed(photos, sketches), Fixed(sketches, photos)
+    return FaceSketchPipeline(*generators, image_size=photos.shape[-1], device="cpu")  # type: ignore[arg-type]
+
+
+def test_a_perfect_model_scores_one() -> None:
+    photos, sketches = pictures(*range(10)), pictures(*range(10, 20))
+    for figures in evaluate(fixed_pipeline(photos, sketches), photos, sketches, size=48).values():
+        assert figures["ssim"] == pytest.approx(1, abs=1e-5)
+        assert figures["fsim"] == pytest.approx(1, abs=1e-5)
+        assert figures["psnr"] == pytest.approx(80, abs=0.1)
+        assert figures["cycle_l1"] == pytest.approx(0, abs=1e-6)
+
+
+def test_each_direction_is_measured_on_its_own_pictures() -> None:
+    photos, sketches = pictures(0, 1, 2), pictures(3, 4, 5)
+    pipe = fixed_pipeline(photos, sketches)
+    pipe.photo_generator = Fixed(sketches, photos.flip(0))  # type: ignore[assignment]
+    figures = evaluate(pipe, photos, sketches, size=48)
+    assert figures["photo_to_sketch"]["ssim"] == pytest.approx(1, abs=1e-5)
+    assert figures["sketch_to_photo"]["ssim"] < 0.9
+    expected = cycle_l1(in_range(photos), in_range(photos.flip(0))).mean().item()
+    assert figures["photo_to_sketch"]["cycle_l1"] == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_mean_is_over_all_pictures_however_they_are_batched() -> None:
+    photos, sketches = pictures(*range(11), size=32), pictures(*range(11, 22), size=32)
+    pipe = make_pipeline()
+    whole = evaluate(pipe, photos, sketches, size=32)
+    alone = [evaluate(pipe, photos[i : i + 1], sketches[i : i + 1], size=32) for i in range(11)]
+    for direction, figures in whole.items():
+        for name, mean in figures.items():
+            assert mean == pytest.approx(np.mean([one[direction][name] for one in alone]), abs=1e-4)
+
+
+def test_pictures_are_compared_at_one_size_whatever_the_model_works_at() -> None:
+    photos, sketches = pictures(0, 1, size=64), pictures(2, 3, size=64)
+    for working in (32, 64):
+        comparison = next(compare(make_pipeline(image_size=working), photos, sketches, size=40))
+        shapes = [part.shape[-1] for part in (comparison.given, comparison.made, comparison.wanted, comparison.back)]
+        assert shapes == [working, 40, 40, working]
+
+
+def test_resizing_is_pillows() -> None:
+    """The size the pictures are cached at must not change a figure: both resizes are bicubic with antialiasing."""
+    large = to_tensor(picture(0, (96, 96)))
+    noise = torch.randint(0, 256, large.shape, generator=torch.Generator().manual_seed(0))
+    large = torch.where(torch.arange(96) < 48, large, noise).to(torch.uint8)
+    small = to_tensor(crop_square(to_image(in_range(large)), 40))
+    assert (resize(in_range(large[None]), 40)[0] - in_range(small)).abs().max() < 2.1 / 127.5
+
+
+def write(folder: Path, *names: str) -> Path:
+    for number, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        picture(number).save(folder / name)
+    return folder
+
+
+def test_pairs_match_by_place_and_name(tmp_path: Path) -> None:
+    photos = write(tmp_path / "photos", "b.png", "a.jpg", "day/a.png", "alone.png", "dr.no.png")
+    sketches = write(tmp_path / "sketches", "a.png", "b.webp", "day/a.bmp", "other.png", "dr.yes.png")
+    names = [(str(p.relative_to(photos)), str(s.relative_to(sketches))) for p, s in find_pairs(photos, sketches)]
+    assert names == [("a.jpg", "a.png"), ("b.png", "b.webp"), ("day/a.png", "day/a.bmp")]
+
+
+@pytest.mark.parametrize(
+    ("photos", "sketches", "words"),
+    [
+        (["a.png"], ["b.png"], "No picture in .*photos has the name of one in .*sketches"),
+        (["a.png", "a.jpg"], ["a.png"], r"a\.jpg and .*a\.png have the same name"),
+        (["a.png"], [], "sketches is missing"),
+    ],
+)
+def test_pairs_that_are_none_are_a_sentence(tmp_path: Path, photos: list[str], sketches: list[str], words: str) -> None:
+    write(tmp_path / "photos", *photos)
+    write(tmp_path / "sketches", *sketches)
+    with pytest.raises(DataError, match=words):
+        find_pairs(tmp_path / "photos", tmp_path / "sketches")
+
+
+def test_a_pair_with_an_unreadable_picture_is_named_and_left_out(tmp_path: Path) -> None:
+    photos = write(tmp_path / "photos", "a.png", "b.png", "c.png")
+    sketches = write(tmp_path / "sketches", "a.png", "b.png", "c.png")
+    (sketches / "b.png").write_bytes(b"nothing")
+    pairs = load_pairs(find_pairs(photos, sketches), 32)
+    assert pairs.photos.shape == pairs.sketches.shape == (2, 3, 32, 32)
+    assert torch.equal(pairs.photos, pairs.sketches)
+    assert pairs.names == ["a", "c"]
+    (reason,) = pairs.skipped
+    assert "b.png is not a picture" in reason
+    with pytest.raises(DataError, match="None of the 1 pairs can be read"):
+        load_pairs([(photos / "b.png", sketches / "b.png")], 32)
