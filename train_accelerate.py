@@ -5,33 +5,42 @@ One GPU, many, or none: Accelerate decides how it is launched, this file is the 
 
 import csv
 import math
+import os
+import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any, Literal
 
 import torch
 import tyro
 from accelerate import Accelerator
+from accelerate.utils import parse_flag_from_env
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torchvision.utils import make_grid
 from tqdm import tqdm
 
-from cyclegan.checkpoint import atomic, list_states, load_state, save_state
-from cyclegan.data import UnpairedBatches, cache_size, load_domain, step_rng
+from cyclegan.augmentation import NUMBERS, augment
+from cyclegan.checkpoint import atomic, list_states, load_state, point, save_state
+from cyclegan.data import Batch, DataError, UnpairedBatches, cache_size, load_domain, match_names, step_rng
+from cyclegan.evaluation import SIZE, Pairs, evaluate, find_pairs, load_pairs, luminance_correlation
 from cyclegan.hub import write_release
 from cyclegan.images import normalise, to_image
 from cyclegan.losses import discriminator_loss, generator_loss, translate
 from cyclegan.networks import Generator, Padding, PatchDiscriminator, Upsample
-from cyclegan.pipeline import FaceSketchPipeline
+from cyclegan.pipeline import DIRECTIONS, FaceSketchPipeline
 from cyclegan.pool import ImagePool
 
 SAMPLES = 6  # pictures of each domain in the sample grid
+WON = 0.01  # a discriminator loss that leaves its generator nothing to learn; 0.25 is even
+INVERTED = -0.2  # a luminance correlation that is no accident any more
 
 
 class TrainingError(ValueError):
@@ -45,7 +54,7 @@ class TrainConfig:
     data: Path
     """Folder with train/photos and train/sketches; the sample grids show test/photos and test/sketches if there."""
     output: Path = Path("runs/faces")
-    """Folder for the releases (epoch-0001, ..., latest), the states to resume from, and losses.csv."""
+    """Folder for the releases (epoch-0001, ..., latest, best), the states to resume from, losses.csv, figures.csv."""
     image_size: int = 64
     """Side of the training pictures in pixels: a multiple of 4, at least 32."""
     batch_size: int = 256
@@ -64,22 +73,40 @@ class TrainConfig:
     """How the generators enlarge: transpose as in the paper, resize leaves no checkerboard."""
     learning_rate: float = 2e-4
     """Of both Adam optimizers, betas (0.5, 0.999)."""
+    learning_rate_batch: int | None = None
+    """Batch that --learning-rate is meant for; at another one it is scaled by the root of their ratio."""
     decay_from: float = 0.5
     """Share of the run after which the learning rate falls linearly to zero; 1 keeps it constant."""
     cycle_weight: float = 10.0
     """Weight of the cycle loss."""
     identity_weight: float = 5.0
     """Weight of the identity loss; 0 also saves its computation, a third of the step."""
+    identity_every: int = 1
+    """Compute the identity loss only in every so many-th step."""
+    paired_weight: float = 0.0
+    """Weight of the L1 distance to the true partner, where file names match across the domains."""
+    reconstruction_noise: float = 0.0
+    """Standard deviation of noise on the fakes before they are translated back, in [-1, 1]: they can hide less."""
     pool_size: int = 50
     """Older fakes of each domain kept to show the discriminators; 0 shows only new ones."""
+    differentiable_augmentation: bool = False
+    """Show the discriminators real and fake only in changed colours, shifted and with a hole: for small domains."""
+    spectral_norm: bool = False
+    """Spectral normalisation of the discriminators: they cannot win outright."""
     ema_decay: float = 0.999
     """Decay per step of the averaged generators, which are what is released; 0 releases the raw ones."""
     gradient_accumulation: int = 1
     """Parts that a batch is computed in: less memory, same result."""
-    mixed_precision: Literal["no", "fp16", "bf16"] | None = None
-    """Precision of the networks; not given, it is what `accelerate launch` or `accelerate config` says."""
+    mixed_precision: Literal["auto", "no", "fp16", "bf16"] = "auto"
+    """Precision of the networks: auto is what `accelerate launch` says or, if that is none, bf16 where it is native."""
+    compile: bool = False
+    """Compile the networks with torch.compile: minutes at the start, for a faster step in long runs."""
+    validation_pictures: int = 100
+    """Pairs of test/, matched by name, that each epoch is scored on; `best` is the release of the highest FSIM."""
     resume: bool = False
     """Go on from the newest state in the output folder."""
+    save_every: int | None = None
+    """Also save the state after every so many steps; an epoch, SIGTERM and Ctrl-C save it anyway."""
     keep_states: int = 2
     """States kept; each holds everything that resuming needs, and older ones are deleted."""
     log_every: int = 20
@@ -92,7 +119,10 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.image_size < 32 or self.image_size % 4:
             raise TrainingError(f"--image-size is a multiple of 4 and at least 32, not {self.image_size}.")
-        for name in ("batch_size", "epochs", "max_steps", "gradient_accumulation", "keep_states", "log_every"):
+        for name in (
+            "batch_size", "epochs", "max_steps", "learning_rate_batch", "identity_every", "gradient_accumulation",
+            "save_every", "keep_states", "log_every",
+        ):  # fmt: skip
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise TrainingError(f"--{name.replace('_', '-')} is at least 1, not {getattr(self, name)}.")
 
@@ -106,15 +136,158 @@ FIXED = (
     "padding",
     "upsample",
     "pool_size",
+    "spectral_norm",
     "gradient_accumulation",
     "seed",
 )
+LOSSES = (
+    "adversarial_sketch", "adversarial_photo", "cycle_photo", "cycle_sketch", "identity_photo", "identity_sketch",
+    "paired_photo", "paired_sketch", "sketch_discriminator", "photo_discriminator",
+    "sketch_correlation", "photo_correlation",
+)  # fmt: skip
 SHORT = {"adversarial": "adv", "cycle": "cycle", "identity": "id", "discriminator": "D"}  # for the progress bar
+
+
+@dataclass
+class Model:
+    """The networks and what trains them; of two, the first is of the sketches and the second of the photos."""
+
+    generators: list[Generator]  # bare, to save and to average
+    discriminators: list[PatchDiscriminator]
+    averages: list[AveragedModel]
+    prepared: list[nn.Module]  # generators, then discriminators, to call: Accelerate keeps them alike on all processes
+    optimizers: list[Any]  # of the generators, of the discriminators
+    pools: list[ImagePool]
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a resumed run needs: batches and random numbers are functions of the step."""
+        return {
+            f"{domain}_{part}": objects[number]
+            for part, objects in (
+                ("generator", self.generators),
+                ("discriminator", self.discriminators),
+                ("average", self.averages),
+                ("pool", self.pools),
+            )
+            for number, domain in enumerate(("sketch", "photo"))
+        } | {"generator_optimizer": self.optimizers[0], "discriminator_optimizer": self.optimizers[1]}
+
+
+def build(config: TrainConfig, accelerator: Accelerator) -> Model:
+    device = accelerator.device
+    torch.manual_seed(config.seed)
+    torch.backends.cudnn.benchmark = True
+    generators = [Generator(config.width, config.blocks, config.padding, config.upsample).to(device) for _ in range(2)]
+    discriminators = [PatchDiscriminator(spectral_norm=config.spectral_norm).to(device) for _ in range(2)]
+    averages = [AveragedModel(generator, multi_avg_fn=moving_average(config.ema_decay)) for generator in generators]
+    networks: list[nn.Module] = [*generators, *discriminators]
+    if config.compile:
+        for network in networks:
+            network.compile()
+    return Model(
+        generators,
+        discriminators,
+        averages,
+        optimizers=[
+            accelerator.prepare(
+                torch.optim.Adam(
+                    [parameter for network in pair for parameter in network.parameters()],
+                    config.learning_rate,
+                    betas=(0.5, 0.999),
+                    fused=device.type in ("cpu", "cuda"),
+                )
+            )
+            for pair in (networks[:2], networks[2:])
+        ],
+        prepared=[accelerator.prepare(network) for network in networks],
+        pools=[ImagePool(config.pool_size) for _ in range(2)],
+    )
+
+
+def judge_augmented(discriminator: nn.Module, numbers: Tensor, pictures: Tensor) -> Tensor:
+    return discriminator(augment(pictures, numbers))
+
+
+def share_of(config: TrainConfig, accelerator: Accelerator, part: int) -> slice:
+    """The rows of the whole batch that this process computes in one accumulated part."""
+    share = config.batch_size // (accelerator.num_processes * config.gradient_accumulation)
+    first = (part * accelerator.num_processes + accelerator.process_index) * share
+    return slice(first, first + share)
+
+
+def training_step(
+    accelerator: Accelerator, config: TrainConfig, model: Model, batch: Batch, step: int, part: int = 0
+) -> dict[str, Tensor]:
+    """Train the generators, then the discriminators, on this process's share of a batch; its losses, on the device."""
+    photo, sketch, paired = batch
+    sketch_generator, photo_generator, *discriminators = model.prepared
+    generator_optimizer, discriminator_optimizer = model.optimizers
+    rows = share_of(config, accelerator, part)
+
+    # Random numbers are drawn for the whole batch: they are the same however it is shared
+    noise = None
+    if config.reconstruction_noise:
+        rng = step_rng(config.seed, step, UnpairedBatches.NOISE)
+        noise = torch.randn(2, config.batch_size, *photo.shape[1:], generator=rng)[:, rows].to(photo)
+        noise *= config.reconstruction_noise
+    sketch_judge: Callable[[Tensor], Tensor]
+    photo_judge: Callable[[Tensor], Tensor]
+    sketch_judge, photo_judge = discriminators
+    if config.differentiable_augmentation:
+        rng = step_rng(config.seed, step, UnpairedBatches.DISCRIMINATORS)
+        numbers = torch.rand(2, config.batch_size, NUMBERS, generator=rng)[:, rows]
+        sketch_judge, photo_judge = (
+            partial(judge_augmented, *pair) for pair in zip(discriminators, numbers, strict=True)
+        )
+
+    with accelerator.accumulate(*model.prepared):
+        # The generators' step: the discriminators only judge
+        for network in model.discriminators:
+            network.requires_grad_(False)
+        identity = config.identity_weight > 0 and step % config.identity_every == 0
+        translation = translate(sketch_generator, photo_generator, photo, sketch, identity, noise)
+        loss, losses = generator_loss(
+            sketch_judge,
+            photo_judge,
+            photo,
+            sketch,
+            translation,
+            config.cycle_weight,
+            config.identity_weight,
+            paired if config.paired_weight else None,
+            config.paired_weight,
+        )
+        accelerator.backward(loss)
+        generator_optimizer.step()
+        generator_optimizer.zero_grad()
+
+        # The discriminators' step, on fakes of now and of before; every process keeps the same pools
+        for network in model.discriminators:
+            network.requires_grad_(True)
+        pool_rng = step_rng(config.seed, step, UnpairedBatches.POOL, part)
+        mine = slice(accelerator.process_index * len(photo), (accelerator.process_index + 1) * len(photo))
+        old_sketch, old_photo = (
+            pool.query(accelerator.gather(fake.detach()), pool_rng)[mine]
+            for pool, fake in zip(model.pools, (translation.fake_sketch, translation.fake_photo), strict=True)
+        )
+        sketch_loss, _ = discriminator_loss(sketch_judge, sketch, old_sketch)
+        photo_loss, _ = discriminator_loss(photo_judge, photo, old_photo)
+        accelerator.backward(sketch_loss + photo_loss)
+        discriminator_optimizer.step()
+        discriminator_optimizer.zero_grad()
+
+    losses |= {
+        "sketch_discriminator": sketch_loss,
+        "photo_discriminator": photo_loss,
+        "sketch_correlation": luminance_correlation(photo, translation.fake_sketch).mean(),
+        "photo_correlation": luminance_correlation(sketch, translation.fake_photo).mean(),
+    }
+    return {name: value.detach().float() for name, value in losses.items()}
 
 
 def train(config: TrainConfig) -> None:
     accelerator = Accelerator(
-        mixed_precision=config.mixed_precision,
+        mixed_precision=choose_precision(config.mixed_precision),
         gradient_accumulation_steps=config.gradient_accumulation,
         log_with=config.tracker,
         project_dir=config.output,
@@ -128,65 +301,49 @@ def train(config: TrainConfig) -> None:
             f"--batch-size {config.batch_size} cannot be shared among {processes} processes "
             f"x {config.gradient_accumulation} accumulated parts: give a multiple of {shares}."
         )
-    share = config.batch_size // shares  # pairs that one process computes at once
     states = config.output / "states"
     if list_states(states) and not config.resume:
         raise TrainingError(
             f"{config.output} already holds a run: give --resume to go on with it, or another --output."
         )
-    torch.manual_seed(config.seed)
-    torch.backends.cudnn.benchmark = True
 
     # Data
-    images: dict[str, Tensor] = {}
+    domains = {}
     for name in ("photos", "sketches"):
         domain = load_domain(config.data / "train" / name, cache_size(config.image_size), progress=main_process)
-        images[name] = domain.images
         for reason in domain.skipped:
             accelerator.print(f"Left out: {reason}")
         left_out = f", {len(domain.skipped)} left out as unreadable" if domain.skipped else ""
         accelerator.print(f"{len(domain.images)} {name} to train on{left_out}.")
-    batches = UnpairedBatches(**images, image_size=config.image_size, batch_size=config.batch_size, seed=config.seed)
-
-    # Networks: bare to save and to average, prepared by Accelerate to call
-    generators = [Generator(config.width, config.blocks, config.padding, config.upsample).to(device) for _ in range(2)]
-    discriminators = [PatchDiscriminator().to(device) for _ in range(2)]
-    averages = [AveragedModel(generator, multi_avg_fn=moving_average(config.ema_decay)) for generator in generators]
-    generator_optimizer, discriminator_optimizer = (
-        accelerator.prepare(
-            torch.optim.Adam([p for n in networks for p in n.parameters()], config.learning_rate, betas=(0.5, 0.999))
-        )
-        for networks in (generators, discriminators)
+        domains[name] = domain
+    photos, sketches = domains.values()
+    pictures = {name: len(domain.images) for name, domain in domains.items()}
+    partners = match_names(photos.names, sketches.names) if config.paired_weight else None
+    if partners is not None:
+        pairs = int((partners >= 0).sum())
+        if not pairs:
+            raise TrainingError(
+                "--paired-weight needs photos and sketches of the same file name, and there are none: leave it out."
+            )
+        accelerator.print(f"{pairs} sketches have a photo of the same name.")
+    batches = UnpairedBatches(
+        photos.images, sketches.images, config.image_size, config.batch_size, config.seed, partners
     )
-    prepared = [accelerator.prepare(network) for network in (*generators, *discriminators)]
-    sketch_generator, photo_generator, sketch_discriminator, photo_discriminator = prepared
-    sketch_pool, photo_pool = ImagePool(config.pool_size), ImagePool(config.pool_size)
+    model = build(config, accelerator)
 
-    # Everything that a resumed run needs: batches and random numbers are functions of the step
-    state: dict[str, Any] = {
-        "sketch_generator": generators[0],
-        "photo_generator": generators[1],
-        "sketch_discriminator": discriminators[0],
-        "photo_discriminator": discriminators[1],
-        "sketch_average": averages[0],
-        "photo_average": averages[1],
-        "generator_optimizer": generator_optimizer,
-        "discriminator_optimizer": discriminator_optimizer,
-        "sketch_pool": sketch_pool,
-        "photo_pool": photo_pool,
-    }
+    # Go on from the newest state
+    state = model.state()
     if accelerator.scaler is not None:
         state["scaler"] = accelerator.scaler
-    step = 0
-    pictures = {name: len(domain) for name, domain in images.items()}
+    step, best = 0, -math.inf
     if config.resume:
-        step = load_newest(states, state, config, pictures)
+        step, best = load_newest(states, state, config, pictures)
         accelerator.print(f"Resumed after step {step}." if step else f"No state in {states}: starting afresh.")
         if main_process:
-            cut_rows(config.output / "losses.csv", step)
+            for name in ("losses.csv", "figures.csv"):
+                cut_rows(config.output / name, step)
     if config.tracker:
         accelerator.init_trackers("cyclegan", {name: str(value) for name, value in asdict(config).items()})
-
     accelerator.print(
         f"{processes} {'process' if processes == 1 else 'processes'} on {device.type}, mixed precision "
         f"{accelerator.mixed_precision}: {config.batch_size} pairs a step, {len(batches)} steps an epoch."
@@ -195,7 +352,10 @@ def train(config: TrainConfig) -> None:
     total_steps = config.epochs * len(batches)
     last_step = min(total_steps, config.max_steps or total_steps)
     samples = sample_pictures(config)
-    sums: dict[str, Tensor] = {}
+    validation = validation_pairs(config) if main_process else None
+    history: list[tuple[int, str, Tensor]] = []
+    warned: set[str] = set()
+    stop = stop_on_signals()
     bar = tqdm(
         total=total_steps * config.batch_size,
         initial=step * config.batch_size,
@@ -206,82 +366,54 @@ def train(config: TrainConfig) -> None:
     logged_at, logged_step = time.perf_counter(), step
 
     while step < last_step:
-        learning_rate = config.learning_rate * schedule(step / total_steps, config.decay_from)
-        for optimizer in (generator_optimizer, discriminator_optimizer):
+        learning_rate = peak_rate(config) * schedule(step / total_steps, config.decay_from)
+        for optimizer in model.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate
-        pool_rng = step_rng(config.seed, step, batches.POOL)
-
         for part in range(config.gradient_accumulation):
-            first = (part * processes + accelerator.process_index) * share
-            photo, sketch = batches.load(step, slice(first, first + share), device)
-            with accelerator.accumulate(*prepared):
-                # The generators' step: the discriminators only judge
-                for network in discriminators:
-                    network.requires_grad_(False)
-                translation = translate(sketch_generator, photo_generator, photo, sketch, config.identity_weight > 0)
-                loss, losses = generator_loss(
-                    sketch_discriminator,
-                    photo_discriminator,
-                    photo,
-                    sketch,
-                    translation,
-                    config.cycle_weight,
-                    config.identity_weight,
-                )
-                accelerator.backward(loss)
-                generator_optimizer.step()
-                generator_optimizer.zero_grad()
-
-                # The discriminators' step, on fakes of now and of before; every process keeps the same pools
-                for network in discriminators:
-                    network.requires_grad_(True)
-                old_sketch, old_photo = (
-                    pool.query(accelerator.gather(fake.detach()), pool_rng)[accelerator.process_index * share :][:share]
-                    for pool, fake in ((sketch_pool, translation.fake_sketch), (photo_pool, translation.fake_photo))
-                )
-                sketch_loss, _ = discriminator_loss(sketch_discriminator, sketch, old_sketch)
-                photo_loss, _ = discriminator_loss(photo_discriminator, photo, old_photo)
-                accelerator.backward(sketch_loss + photo_loss)
-                discriminator_optimizer.step()
-                discriminator_optimizer.zero_grad()
-
-            losses |= {"sketch_discriminator": sketch_loss, "photo_discriminator": photo_loss}
-            for name, value in losses.items():
-                sums[name] = sums.get(name, torch.zeros((), device=device)) + value.detach()
-        for average, generator in zip(averages, generators, strict=True):
+            batch = batches.load(step, share_of(config, accelerator, part), device)
+            losses = training_step(accelerator, config, model, batch, step, part)
+            history += [(step + 1, name, value) for name, value in losses.items()]  # nothing waits for the device here
+        for average, generator in zip(model.averages, model.generators, strict=True):
             average.update_parameters(generator)
         step += 1
         bar.update(config.batch_size)
 
         # Once in a while
         epoch, epoch_ends = -(-step // len(batches)), step % len(batches) == 0
-        if step % config.log_every == 0 or epoch_ends or step == last_step:
-            count = (step - logged_step) * config.gradient_accumulation
-            means = accelerator.reduce(torch.stack(list(sums.values())), "mean") / count
-            row = dict(zip(sums, means.tolist(), strict=True))
+        stopping = any_process(accelerator, stop.is_set())
+        saving = epoch_ends or stopping or step == last_step or step % (config.save_every or step + 1) == 0
+        if saving or step % config.log_every == 0:
+            means = mean_losses(accelerator, history, states)
             pairs_per_second = (step - logged_step) * config.batch_size / (time.perf_counter() - logged_at)
+            row = {"step": step, "epoch": epoch, **dict.fromkeys(LOSSES, ""), **means}
             row |= {"learning_rate": learning_rate, "pairs_per_second": pairs_per_second}
             if main_process:
-                append_row(config.output / "losses.csv", {"step": step, "epoch": epoch, **row})
-            accelerator.log(row, step=step)
+                append_row(config.output / "losses.csv", row)
+                for alarm in alarms(means):
+                    if alarm.split("(")[0] not in warned:
+                        bar.write(f"Step {step}: {alarm}", file=sys.stderr)
+                        warned.add(alarm.split("(")[0])
+            accelerator.log({**means, "learning_rate": learning_rate, "pairs_per_second": pairs_per_second}, step=step)
             bar.set_description(f"Epoch {epoch}/{config.epochs}")
-            shown = {short: [value for name, value in row.items() if kind in name] for kind, short in SHORT.items()}
+            shown = {short: [value for name, value in means.items() if kind in name] for kind, short in SHORT.items()}
             bar.set_postfix({short: f"{sum(values) / len(values):.3f}" for short, values in shown.items() if values})
-            sums, logged_at, logged_step = {}, time.perf_counter(), step
-            if broken := [name for name, value in row.items() if not math.isfinite(value)]:
-                raise TrainingError(
-                    f"The loss {broken[0]} was no longer a finite number by step {step}. The states in {states} are "
-                    "from before: --resume with a lower --learning-rate or --mixed-precision no."
-                )
-        if main_process and (epoch_ends or step == last_step):
-            name = f"epoch-{epoch:04d}" if epoch_ends else f"step-{step:08d}"
+            history, logged_at, logged_step = [], time.perf_counter(), step
+
+        if main_process and saving:
             try:
-                sketch_average, photo_average = (copy_of(average) for average in averages)
-                grid = sample_grid(sketch_average, photo_average, *samples)
-                release = FaceSketchPipeline(sketch_average, photo_average, config.image_size, "cpu", torch.float16)
-                write_release(release, config.output / name, grid, changed_flags(config), {"epoch": epoch, **row})
-                facts = {"config": asdict(config), "pictures": pictures}
+                if epoch_ends or step == last_step:
+                    folder = config.output / (f"epoch-{epoch:04d}" if epoch_ends else f"step-{step:08d}")
+                    figures = release(config, model, folder, samples, validation, {"epoch": epoch, **means})
+                    if figures:
+                        bar.write(f"Epoch {epoch}: {summary(figures)}", file=sys.stderr)
+                        append_row(config.output / "figures.csv", {"step": step, "epoch": epoch, **figures})
+                        accelerator.log(figures, step=step)
+                        score = (figures["photo_to_sketch_fsim"] + figures["sketch_to_photo_fsim"]) / 2
+                        if score > best:
+                            best = score
+                            point("best", folder)
+                facts = {"config": asdict(config), "pictures": pictures, "best": best}
                 save_state(states, step, {n: part.state_dict() for n, part in state.items()}, facts, config.keep_states)
             except OSError as error:
                 raise TrainingError(
@@ -289,10 +421,36 @@ def train(config: TrainConfig) -> None:
                     "make room and go on with --resume."
                 ) from None
         accelerator.wait_for_everyone()
+        if epoch_ends:
+            warned.clear()
+        if stopping:
+            break
 
     bar.close()
     accelerator.end_training()
-    accelerator.print(f"Done after step {step}. The weights: {config.output / 'latest'}")
+    if step < last_step:
+        accelerator.print(f"Stopped after step {step} with its state saved: --resume goes on.")
+    else:
+        accelerator.print(f"Done after step {step}. The weights: {config.output / 'latest'}")
+
+
+def choose_precision(asked: str) -> str:
+    """What `auto` means here: the launcher's choice if it made one, else bf16 where the processor computes in it."""
+    if asked != "auto":
+        return asked
+    launched = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    if launched != "no":
+        return launched
+    if torch.cuda.is_available() and not parse_flag_from_env("ACCELERATE_USE_CPU"):
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bf16" if native else "no"
+
+
+def peak_rate(config: TrainConfig) -> float:
+    """The learning rate before its decay; for Adam it goes with the root of the batch (Malladi et al. 2022)."""
+    return config.learning_rate * math.sqrt(config.batch_size / (config.learning_rate_batch or config.batch_size))
 
 
 def schedule(progress: float, decay_from: float) -> float:
@@ -315,15 +473,100 @@ def copy_of(average: AveragedModel) -> Generator:
     return generator
 
 
-def load_newest(states: Path, state: dict[str, Any], config: TrainConfig, pictures: dict[str, int]) -> int:
-    """Bring every part of the newest state back and return its step; 0 and nothing changed where there is none.
+def stop_on_signals() -> Event:
+    """Set by SIGTERM or Ctrl-C, so that the run can save its state after the step that it is in."""
+    stop = Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def any_process(accelerator: Accelerator, asked: bool) -> bool:
+    """Whether any process was asked to stop: all of them must stop after the same step."""
+    if accelerator.num_processes == 1:
+        return asked
+    return bool(accelerator.reduce(torch.tensor(float(asked), device=accelerator.device)).item())
+
+
+def mean_losses(accelerator: Accelerator, history: list[tuple[int, str, Tensor]], states: Path) -> dict[str, float]:
+    """The mean of each loss over the steps since the last line, and over all processes.
+
+    Raises:
+        TrainingError: one was not a finite number.
+    """
+    values = accelerator.reduce(torch.stack([value for _, _, value in history]), "mean").tolist()
+    by_name: dict[str, list[float]] = {}
+    for (step, name, _), value in zip(history, values, strict=True):
+        if not math.isfinite(value):
+            saved = list_states(states)
+            good = f"The last good state is {saved[-1]}" if saved else "No state was saved before"
+            raise TrainingError(
+                f"The loss {name} was {value} in step {step}. {good}: go on from it with --resume and a lower "
+                "--learning-rate or --mixed-precision no."
+            )
+        by_name.setdefault(name, []).append(value)
+    return {name: sum(values) / len(values) for name, values in by_name.items()}
+
+
+def alarms(means: dict[str, float]) -> Iterator[str]:
+    """The two ways in which training most often fails, in words, where the losses show them."""
+    for domain in ("sketch", "photo"):
+        if (loss := means[f"{domain}_discriminator"]) < WON:
+            yield (
+                f"the {domain} discriminator wins outright (its loss is {loss:.3f}; 0.25 would be even), and its "
+                "generator learns little from it. Try --spectral-norm, --differentiable-augmentation or a larger pool."
+            )
+        if (correlation := means[f"{domain}_correlation"]) < INVERTED:
+            yield (
+                f"the {domain} generator inverts light and dark (the luminance of its pictures and their originals "
+                f"correlates at {correlation:.2f}). Start again with another --seed or a higher --identity-weight."
+            )
+
+
+def release(
+    config: TrainConfig,
+    model: Model,
+    folder: Path,
+    samples: tuple[Tensor, Tensor],
+    validation: Pairs | None,
+    progress: dict[str, float],
+) -> dict[str, float]:
+    """Write the averaged generators as a release; their figures on the validation pairs, where there are some."""
+    sketch_generator, photo_generator = map(copy_of, model.averages)
+    grid = sample_grid(sketch_generator, photo_generator, *samples)
+    figures = {}
+    if validation:
+        pipe = FaceSketchPipeline(sketch_generator, photo_generator, config.image_size, "auto", torch.float32)
+        scores = evaluate(pipe, validation.photos, validation.sketches)
+        figures = {f"{direction}_{name}": value for direction, of in scores.items() for name, value in of.items()}
+    pipe = FaceSketchPipeline(sketch_generator, photo_generator, config.image_size, "cpu", torch.float16)
+    write_release(pipe, folder, grid, changed_flags(config), progress | figures)
+    return figures
+
+
+def summary(figures: dict[str, float]) -> str:
+    return "; ".join(
+        " ".join(
+            [
+                direction.replace("_", " "),
+                *(f"{name} {figures[f'{direction}_{name}']:.3f}" for name in ("fsim", "ssim")),
+            ]
+        )
+        for direction in DIRECTIONS
+    )
+
+
+def load_newest(
+    states: Path, state: dict[str, Any], config: TrainConfig, pictures: dict[str, int]
+) -> tuple[int, float]:
+    """Bring every part of the newest state back: its step and the best score so far, or the start's if there is none.
 
     Raises:
         TrainingError: the state belongs to other networks, batches or pictures.
     """
     saved = list_states(states)
     if not saved:
-        return 0
+        return 0, -math.inf
     step, tree, facts = load_state(saved[-1])
     was, now = facts["config"] | facts["pictures"], asdict(config) | pictures
     for name in (*FIXED, *pictures):
@@ -334,7 +577,7 @@ def load_newest(states: Path, state: dict[str, Any], config: TrainConfig, pictur
             )
     for name, part in state.items():
         part.load_state_dict(tree.get(name, {}))
-    return step
+    return step, facts["best"]
 
 
 def changed_flags(config: TrainConfig) -> dict[str, str]:
@@ -356,6 +599,17 @@ def sample_pictures(config: TrainConfig) -> tuple[Tensor, Tensor]:
         return normalise(load_domain(test if test.is_dir() else train, config.image_size, at_most=SAMPLES).images)
 
     return load("photos"), load("sketches")
+
+
+def validation_pairs(config: TrainConfig) -> Pairs | None:
+    """The first pairs of test/ that each epoch is scored on; None where there are none."""
+    photos, sketches = config.data / "test" / "photos", config.data / "test" / "sketches"
+    if not config.validation_pictures or not (photos.is_dir() and sketches.is_dir()):
+        return None
+    try:
+        return load_pairs(find_pairs(photos, sketches)[: config.validation_pictures], max(config.image_size, SIZE))
+    except DataError:
+        return None
 
 
 @torch.inference_mode()

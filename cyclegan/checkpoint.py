@@ -58,13 +58,13 @@ def _flush(path: Path) -> None:
             os.close(descriptor)
 
 
-def point_latest(target: Path) -> None:
-    """Make `latest`, beside the target, a link to it; where links are forbidden (some Windows), there is none."""
-    link = target.with_name(".latest.partial")
+def point(name: str, target: Path) -> None:
+    """Make `name`, beside the target, a link to it; where links are forbidden (some Windows), there is none."""
+    link = target.with_name(f".{name}.partial")
     with suppress(OSError):
         link.unlink(missing_ok=True)
         link.symlink_to(target.name)
-        link.replace(target.with_name("latest"))
+        link.replace(target.with_name(name))
 
 
 def save_state(states: Path, step: int, tree: Tree, facts: dict[str, Any], keep: int) -> Path:
@@ -80,7 +80,7 @@ def save_state(states: Path, step: int, tree: Tree, facts: dict[str, Any], keep:
     header = {"step": step, "facts": facts, "others": others}
     with atomic(target) as partial:
         partial.write_bytes(save(tensors, {name: json.dumps(value, default=str) for name, value in header.items()}))
-    point_latest(target)
+    point("latest", target)
     for old in list_states(states)[:-keep]:
         old.unlink()
     return target

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from .augmentation import crop_and_flip
 from .images import ImageError, crop_square, normalise, open_image, to_tensor
 
 CROP_MARGIN = 286 / 256  # the paper resizes to 286 and crops 256
@@ -30,9 +32,10 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Domain:
-    """The decoded pictures of one domain: (N, 3, S, S) uint8, and why the others were left out."""
+    """The decoded pictures of one domain: (N, 3, S, S) uint8, their names, and why the others were left out."""
 
     images: Tensor
+    names: list[str]
     skipped: list[str]
 
 
@@ -84,19 +87,26 @@ def load_domain(
         except ImageError as error:
             return str(error)
 
-    kept, skipped = 0, []
+    names: list[str] = []
+    skipped: list[str] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for picture in tqdm(
-            pool.map(decode, files), f"Decoding {folder}", len(files), unit="picture", disable=not progress, leave=False
-        ):
+        pictures = pool.map(decode, files)
+        bar = tqdm(pictures, f"Decoding {folder}", len(files), unit="picture", disable=not progress, leave=False)
+        for file, picture in zip(files, bar, strict=True):
             if isinstance(picture, str):
                 skipped.append(picture)
             else:
-                images[kept] = picture
-                kept += 1
-    if not kept:
+                images[len(names)] = picture
+                names.append(file.stem)
+    if not names:
         raise DataError(f"None of the {len(files)} pictures in {folder} can be read. The first: {skipped[0]}")
-    return Domain(images[:kept], skipped)
+    return Domain(images[: len(names)], names, skipped)
+
+
+def match_names(photos: list[str], sketches: list[str]) -> Tensor:
+    """For each sketch the number of the photo of the same name, or -1."""
+    numbers = {name: number for number, name in enumerate(photos)}
+    return torch.tensor([numbers.get(name, -1) for name in sketches])
 
 
 def cache_size(image_size: int) -> int:
@@ -104,13 +114,17 @@ def cache_size(image_size: int) -> int:
     return round(image_size * CROP_MARGIN)
 
 
-def step_rng(seed: int, step: int, stream: int) -> torch.Generator:
-    """The random numbers of one step: a function of its number, so that a resumed run draws the same ones.
+def step_rng(*numbers: int) -> torch.Generator:
+    """The random numbers of one purpose in one step: a function of the seed, the step and the purpose's number."""
+    return torch.Generator().manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))
 
-    Args:
-        stream: tells apart what the numbers are for, among those that share a seed.
-    """
-    return torch.Generator().manual_seed(int(np.random.SeedSequence((seed, step, stream)).generate_state(1)[0]))
+
+class Batch(NamedTuple):
+    """Pictures (B, 3, H, W) in [-1, 1], and (B,) bool: where photo and sketch show the same face, cut the same way."""
+
+    photo: Tensor
+    sketch: Tensor
+    paired: Tensor
 
 
 class UnpairedBatches:
@@ -118,12 +132,24 @@ class UnpairedBatches:
 
     Each domain is an endless row of shuffled passes, so every batch is full and the smaller domain simply comes round
     more often. Batch `step` is a function of the seed and `step` alone: there is no position to save.
+
+    Args:
+        partners: for each sketch the number of the photo of the same face, or -1. Given, every second sketch comes
+            with its partner, cropped and flipped alike; the rest stay unpaired.
     """
 
-    PHOTOS, SKETCHES, AUGMENTATION, POOL = range(4)  # streams of random numbers
+    PHOTOS, SKETCHES, AUGMENTATION, POOL, NOISE, DISCRIMINATORS = range(6)  # streams of random numbers
 
-    def __init__(self, photos: Tensor, sketches: Tensor, image_size: int, batch_size: int, seed: int) -> None:
-        self.photos, self.sketches = photos, sketches
+    def __init__(
+        self,
+        photos: Tensor,
+        sketches: Tensor,
+        image_size: int,
+        batch_size: int,
+        seed: int,
+        partners: Tensor | None = None,
+    ) -> None:
+        self.photos, self.sketches, self.partners = photos, sketches, partners
         self.image_size, self.batch_size, self.seed = image_size, batch_size, seed
         self._passes: dict[int, tuple[int, Tensor]] = {}
 
@@ -131,48 +157,49 @@ class UnpairedBatches:
         """Steps in an epoch: enough to see every picture of the larger domain."""
         return -(-max(len(self.photos), len(self.sketches)) // self.batch_size)
 
-    def indices(self, domain: int, step: int) -> list[int]:
-        size = len((self.photos, self.sketches)[domain])
-        return [
-            int(self._pass(domain, number // size, size)[number % size])
-            for number in range(step * self.batch_size, (step + 1) * self.batch_size)
-        ]
+    def indices(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Which photos and which sketches a batch holds, and which of them are pairs: three (B,)."""
+        numbers = range(step * self.batch_size, (step + 1) * self.batch_size)
+        photos, sketches = (
+            torch.stack([self._pass(domain, number // size, size)[number % size] for number in numbers])
+            for domain, size in ((self.PHOTOS, len(self.photos)), (self.SKETCHES, len(self.sketches)))
+        )
+        if self.partners is None:
+            return photos, sketches, torch.zeros(self.batch_size, dtype=torch.bool)
+        partners = self.partners[sketches]
+        paired = (torch.tensor(numbers) % 2 == 0) & (partners >= 0)
+        return torch.where(paired, partners, photos), sketches, paired
 
     def _pass(self, domain: int, number: int, size: int) -> Tensor:
         if self._passes.get(domain, (None,))[0] != number:
             self._passes[domain] = number, torch.randperm(size, generator=step_rng(self.seed, number, domain))
         return self._passes[domain][1]
 
-    def load(self, step: int, part: slice, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
-        """The photos and sketches of one step, augmented on the device: two (B, 3, H, W) in [-1, 1].
+    def load(self, step: int, part: slice, device: torch.device | str = "cpu") -> Batch:
+        """One step's pictures, augmented on the device.
 
         Args:
             part: the share of the batch that this process takes; the random numbers are drawn for the whole batch,
                 so that the pictures are the same however it is shared.
         """
         rng = step_rng(self.seed, step, self.AUGMENTATION)
-        pictures = []
-        for domain, images in enumerate((self.photos, self.sketches)):
-            batch = images[self.indices(domain, step)[part]].to(device, non_blocking=True)
-            room = images.shape[-1] - self.image_size + 1
-            corners = torch.randint(room, (self.batch_size, 2), generator=rng)[part]
-            flips = (torch.rand(self.batch_size, generator=rng) < 0.5)[part]
-            pictures.append(normalise(crop_and_flip(batch, corners, flips, self.image_size)))
-        return pictures[0], pictures[1]
-
-
-def crop_and_flip(images: Tensor, corners: Tensor, flips: Tensor, size: int) -> Tensor:
-    """Cut a `size` x `size` window out of each picture, at its own corner, mirrored where it says so.
-
-    Args:
-        images: (B, C, S, S). corners: (B, 2), the window's top and left. flips: (B,) bool.
-    """
-    offsets = torch.arange(size)
-    rows = corners[:, :1] + offsets  # (B, size)
-    columns = corners[:, 1:] + torch.where(flips[:, None], size - 1 - offsets, offsets)  # (B, size)
-    rows, columns = rows.to(images.device, non_blocking=True), columns.to(images.device, non_blocking=True)
-    batch = torch.arange(len(images), device=images.device)[:, None, None]
-    return images.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+        photos, sketches, paired = self.indices(step)
+        room = self.photos.shape[-1] - self.image_size + 1
+        corners = torch.randint(room, (2, self.batch_size, 2), generator=rng)
+        flips = torch.rand((2, self.batch_size), generator=rng) < 0.5
+        corners[1, paired], flips[1, paired] = corners[0, paired], flips[0, paired]
+        photo, sketch = (
+            normalise(
+                crop_and_flip(
+                    images[indices[part].tolist()].to(device, non_blocking=True),
+                    corners[domain, part],
+                    flips[domain, part],
+                    self.image_size,
+                )
+            )
+            for domain, (images, indices) in enumerate(((self.photos, photos), (self.sketches, sketches)))
+        )
+        return Batch(photo, sketch, paired[part].to(device, non_blocking=True))
 
 
 def check(data: Path) -> tuple[list[str], bool]:

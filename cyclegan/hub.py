@@ -5,7 +5,7 @@ from typing import Any
 
 from PIL import Image
 
-from .checkpoint import atomic, point_latest
+from .checkpoint import atomic, point
 from .pipeline import FaceSketchPipeline
 
 
@@ -20,4 +20,4 @@ def write_release(
     with atomic(folder) as partial:
         pipeline.save_pretrained(partial, model_card_kwargs={"recipe": recipe, "progress": progress, "samples": True})
         samples.save(partial / "samples.png")
-    point_latest(folder)
+    point("latest", folder)

@@ -24,11 +24,21 @@ class Translation:
 
 
 def translate(
-    sketch_generator: Network, photo_generator: Network, photo: Tensor, sketch: Tensor, identity: bool
+    sketch_generator: Network,
+    photo_generator: Network,
+    photo: Tensor,
+    sketch: Tensor,
+    identity: bool,
+    noise: Tensor | None = None,
 ) -> Translation:
     """Run both cycles in four generator calls; InstanceNorm works per picture, so sharing a call changes nothing.
 
     The fakes go into the reconstruction undetached: the cycle loss must reach the generator that made them.
+
+    Args:
+        identity: also translate each picture to its own domain.
+        noise: (2, B, 3, H, W) to add to the fake sketches and fake photos before reconstruction: what a fake hides
+            in faint patterns drowns in it (Chu et al. 2017, https://arxiv.org/abs/1712.02950).
     """
     if identity:
         fake_sketch, identity_sketch = sketch_generator(torch.cat([photo, sketch])).chunk(2)
@@ -36,11 +46,12 @@ def translate(
     else:
         fake_sketch, identity_sketch = sketch_generator(photo), None
         fake_photo, identity_photo = photo_generator(sketch), None
+    sketch_noise, photo_noise = (0.0, 0.0) if noise is None else noise
     return Translation(
         fake_sketch=fake_sketch,
         fake_photo=fake_photo,
-        cycled_photo=photo_generator(fake_sketch),
-        cycled_sketch=sketch_generator(fake_photo),
+        cycled_photo=photo_generator(fake_sketch + sketch_noise),
+        cycled_sketch=sketch_generator(fake_photo + photo_noise),
         identity_photo=identity_photo,
         identity_sketch=identity_sketch,
     )
@@ -54,12 +65,18 @@ def generator_loss(
     translation: Translation,
     cycle_weight: float = 10.0,
     identity_weight: float = 5.0,
+    paired: Tensor | None = None,
+    paired_weight: float = 0.0,
 ) -> Losses:
     """What both generators minimise. Freeze the discriminators around it: they only judge here.
 
+    Args:
+        paired: (B,) bool, where photo and sketch show the same face, for the paired loss.
+
     Returns:
-        The total, and its unweighted parts: `adversarial_sketch`, `adversarial_photo`, `cycle_photo`, `cycle_sketch`
-        and, where the translation has identity pictures, `identity_photo`, `identity_sketch`.
+        The total, and its unweighted parts: `adversarial_sketch`, `adversarial_photo`, `cycle_photo`, `cycle_sketch`;
+        where the translation has identity pictures, `identity_photo`, `identity_sketch`; and where `paired` is given,
+        `paired_photo`, `paired_sketch`.
     """
     parts = {
         # Least squares GAN, the generators' side (section 4: minimise E[(D(G(x)) - 1)^2])
@@ -76,6 +93,11 @@ def generator_loss(
         parts["identity_photo"] = l1_loss(translation.identity_photo.float(), photo)
         parts["identity_sketch"] = l1_loss(translation.identity_sketch.float(), sketch)
         total = total + identity_weight * (parts["identity_photo"] + parts["identity_sketch"])
+    if paired is not None:
+        # L1 to the true partner (pix2pix, Isola et al. 2017, Eq. 3)
+        parts["paired_photo"] = paired_l1(translation.fake_photo, photo, paired)
+        parts["paired_sketch"] = paired_l1(translation.fake_sketch, sketch, paired)
+        total = total + paired_weight * (parts["paired_photo"] + parts["paired_sketch"])
     return total, parts
 
 
@@ -91,6 +113,11 @@ def discriminator_loss(discriminator: Network, real: Tensor, fake: Tensor) -> Lo
     real_score, fake_score = discriminator(torch.cat([real, fake.detach()])).chunk(2)
     parts = {"real": least_squares(real_score, 1.0), "fake": least_squares(fake_score, 0.0)}
     return 0.5 * (parts["real"] + parts["fake"]), parts
+
+
+def paired_l1(fake: Tensor, real: Tensor, paired: Tensor) -> Tensor:
+    """Mean over the batch of each pair's L1 distance; strangers count as 0, so that the parts of a batch add up."""
+    return ((fake.float() - real).abs().mean((1, 2, 3)) * paired).mean()
 
 
 def least_squares(score: Tensor, target: float) -> Tensor:

@@ -90,9 +90,13 @@ class PatchDiscriminator(nn.Module):
 
     (B, 3, H, W) in [-1, 1] -> (B, 1, H/8 - 2, W/8 - 2) unbounded scores, for least squares: 1 is real, 0 is fake.
     H and W are at least 32.
+
+    Args:
+        spectral_norm: hold the largest singular value of each convolution at 1 (Miyato et al. 2018,
+            https://arxiv.org/abs/1802.05957), which keeps it from winning outright.
     """
 
-    def __init__(self, width: int = 64) -> None:
+    def __init__(self, width: int = 64, spectral_norm: bool = False) -> None:
         super().__init__()
         w = width
 
@@ -109,6 +113,10 @@ class PatchDiscriminator(nn.Module):
             nn.Conv2d(8 * w, 1, 4, stride=1, padding=1),  # (B, 1, H/8 - 2, W/8 - 2)
         )
         self.apply(initialise)
+        if spectral_norm:
+            for layer in self.layers:
+                if isinstance(layer, nn.Conv2d):
+                    nn.utils.parametrizations.spectral_norm(layer)
 
     def forward(self, image: Tensor) -> Tensor:
         return self.layers(image)

@@ -10,7 +10,7 @@ from conftest import ROOT
 
 # A module may import only from the layers before its own
 LAYERS = [
-    {"images", "networks", "losses", "pool", "checkpoint"},
+    {"augmentation", "images", "networks", "losses", "pool", "checkpoint"},
     {"data"},
     {"pipeline"},
     {"hub", "evaluation"},

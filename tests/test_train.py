@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import resource
 import shutil
 import signal
@@ -13,6 +14,7 @@ from conftest import ROOT, picture, run
 from PIL import Image
 from safetensors.torch import load_file
 
+import train_accelerate
 from cyclegan import FaceSketchPipeline
 from cyclegan.checkpoint import list_states, load_state
 
@@ -105,6 +107,38 @@ runpy.run_path(sys.argv[1], run_name="__main__")
 """
 
 
+INTERRUPTED = """
+import os, sys
+import train_accelerate
+step, calls = train_accelerate.training_step, []
+def interrupted_step(*arguments):
+    calls.append(None)
+    if len(calls) == 3:
+        os.kill(os.getpid(), SIGNAL)
+    return step(*arguments)
+train_accelerate.training_step = interrupted_step
+train_accelerate.main()
+"""
+
+
+@pytest.mark.parametrize(("signal_number", "saved"), [(signal.SIGTERM, 3), (signal.SIGINT, 3), (signal.SIGKILL, 2)])
+def test_interrupted_within_an_epoch_it_loses_nothing_that_was_saved(
+    dataset: Path, tmp_path: Path, uninterrupted: Path, signal_number: int, saved: int
+) -> None:
+    output, script = tmp_path / "run", tmp_path / "interrupted.py"
+    script.write_text(INTERRUPTED.replace("SIGNAL", str(int(signal_number))))
+    flags = ("--data", dataset, "--output", output, *TINY, "--max-steps", "6", "--save-every", "2")
+    result = run(script, *flags, env=ONE_THREAD)
+    if signal_number == signal.SIGKILL:
+        assert result.returncode == -signal.SIGKILL
+    else:
+        assert result.returncode == 0, result.stderr
+        assert "Stopped after step 3 with its state saved" in result.stdout
+    assert f"Resumed after step {saved}" in train(dataset, output, "--max-steps", "6", "--resume")
+    assert_equal(output, uninterrupted)
+    assert [row[0] for row in losses(output)] == [1, 2, 3, 4, 5, 6]
+
+
 @pytest.mark.parametrize("mark", ["step-00000006.*/.*sketch_to_photo", "states/.*step-00000006"])
 def test_killed_while_saving_it_goes_on_from_the_state_before(
     dataset: Path, tmp_path: Path, uninterrupted: Path, mark: str
@@ -138,32 +172,128 @@ def test_a_full_disk_is_a_sentence_and_loses_nothing(dataset: Path, tmp_path: Pa
 
 
 def losses(output: Path) -> list[list[float]]:
-    """The lines of losses.csv without their last column, the speed."""
+    """The lines of losses.csv without their last column, the speed; 0 for what was not computed."""
     with (output / "losses.csv").open() as file:
-        return [[float(value) for value in row][:-1] for row in list(csv.reader(file))[1:]]
+        return [[float(value or 0) for value in row][:-1] for row in list(csv.reader(file))[1:]]
 
 
-def test_accumulated_parts_give_what_the_whole_batch_gives(dataset: Path, tmp_path: Path) -> None:
-    flags = ("--max-steps", "3", "--pool-size", "0")
+OPTIONS = (
+    "--upsample", "resize", "--identity-every", "2", "--paired-weight", "10", "--reconstruction-noise", "0.1",
+    "--differentiable-augmentation", "--learning-rate-batch", "1", "--pool-size", "2",
+)  # fmt: skip
+CALM = (
+    "--learning-rate",
+    "5e-6",
+)  # training is chaotic: at the usual rate, rounding reaches the first digit in 20 steps
+
+
+@pytest.mark.parametrize("options", [("--pool-size", "0"), (*OPTIONS, "--pool-size", "0")], ids=["default", "options"])
+def test_accumulated_parts_give_what_the_whole_batch_gives(
+    dataset: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    flags = ("--max-steps", "3", *CALM, *options)
     train(dataset, tmp_path / "whole", *flags)
     train(dataset, tmp_path / "parts", *flags, "--gradient-accumulation", "2")
-    assert torch.allclose(torch.tensor(losses(tmp_path / "parts")), torch.tensor(losses(tmp_path / "whole")), 1e-3)
+    assert torch.allclose(
+        torch.tensor(losses(tmp_path / "parts")), torch.tensor(losses(tmp_path / "whole")), 1e-3, 1e-4
+    )
 
 
-def test_two_processes_train_as_one(dataset: Path, tmp_path: Path) -> None:
-    flags = ("--max-steps", "4", "--pool-size", "2")  # small enough that fakes are exchanged
+EACH_RANK = """
+import os, sys
+from pathlib import Path
+from safetensors.torch import save_file
+import train_accelerate
+build, models = train_accelerate.build, []
+def build_and_keep(*arguments):
+    models.append(build(*arguments))
+    return models[-1]
+train_accelerate.build = build_and_keep
+train_accelerate.main()
+networks = (*models[0].generators, *models[0].discriminators)
+weights = {f"{n}.{name}": w.clone() for n, network in enumerate(networks) for name, w in network.state_dict().items()}
+save_file(weights, Path(__file__).with_name(f"rank-{os.environ['RANK']}.safetensors"))
+"""
+
+
+@pytest.mark.parametrize(
+    "options", [("--pool-size", "2"), (*OPTIONS, "--gradient-accumulation", "2")], ids=["default", "options"]
+)
+def test_two_processes_train_as_one(dataset: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
+    """With a pool so small that fakes are exchanged; the ranks stay identical to the bit."""
+    flags = ("--max-steps", "4", "--batch-size", "4", *CALM, *options)
     train(dataset, tmp_path / "one", *flags)
+    script = tmp_path / "each_rank.py"
+    script.write_text(EACH_RANK)
     result = run(
-        "-m", "torch.distributed.run", "--nproc-per-node", "2", SCRIPT,
+        "-m", "torch.distributed.run", "--nproc-per-node", "2", script,
         "--data", dataset, "--output", tmp_path / "two", *TINY, *flags,
         env=ONE_THREAD | {"ACCELERATE_USE_CPU": "true"},
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert "2 processes on cpu" in result.stdout
-    assert torch.allclose(torch.tensor(losses(tmp_path / "two")), torch.tensor(losses(tmp_path / "one")), 1e-3)
-    for name, images in newest(tmp_path / "one").items():
-        if name.startswith("photo_pool"):
-            torch.testing.assert_close(images, newest(tmp_path / "two")[name], rtol=0, atol=1e-2)
+    assert torch.allclose(torch.tensor(losses(tmp_path / "two")), torch.tensor(losses(tmp_path / "one")), 1e-3, 1e-4)
+    one, two = newest(tmp_path / "one"), newest(tmp_path / "two")
+    assert one.keys() == two.keys()
+    for name, values in one.items():
+        # A bias before InstanceNorm has no gradient but rounding, which Adam makes a step of
+        if name.startswith("photo_pool") or (name.startswith("photo_average") and name.endswith("weight")):
+            torch.testing.assert_close(two[name], values, rtol=0, atol=1e-2)
+    first, second = (load_file(tmp_path / f"rank-{rank}.safetensors") for rank in (0, 1))
+    assert first and not [name for name in first if not torch.equal(first[name], second[name])]
+
+
+@pytest.mark.parametrize("options", [(), (*OPTIONS, "--spectral-norm")], ids=["default", "options"])
+def test_twenty_steps_give_the_recorded_losses(dataset: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
+    """A refactoring changes nothing here. Where a change is meant, copy the printed file over the recorded one.
+
+    With another processor's arithmetic they stayed within 0.0002, or with the options, where more is random, 0.001.
+    """
+    train(dataset, tmp_path, "--max-steps", "20", "--epochs", "5", *CALM, *options)
+    recorded = ROOT / "tests" / f"golden_{'options' if options else 'default'}.csv"
+    now = torch.tensor(losses(tmp_path))
+    with recorded.open() as file:
+        then = torch.tensor([[float(value or 0) for value in row][:-1] for row in list(csv.reader(file))[1:]])
+    torch.testing.assert_close(
+        now, then, rtol=0, atol=3e-3 if options else 6e-4, msg=f"{tmp_path / 'losses.csv'} is not {recorded}"
+    )
+
+
+def test_a_loss_that_is_no_number_stops_the_run(dataset: Path, tmp_path: Path) -> None:
+    train(dataset, tmp_path, "--max-steps", "1")
+    printed = train(dataset, tmp_path, "--resume", "--learning-rate", "1e38", "--log-every", "3", expect=1)
+    assert re.search(r"The loss \w+ was (nan|inf) in step [23]\.", printed)
+    assert f"The last good state is {list_states(tmp_path / 'states')[-1]}" in printed
+    assert [load_state(path)[0] for path in list_states(tmp_path / "states")] == [1]
+
+
+def test_alarms_are_raised_once_an_epoch(dataset: Path, tmp_path: Path) -> None:
+    won = {"sketch_discriminator": 0.001, "photo_discriminator": 0.2, "sketch_correlation": 0.5}
+    (alarm,) = train_accelerate.alarms(won | {"photo_correlation": 0.4})
+    assert "the sketch discriminator wins outright (its loss is 0.001" in alarm
+    (alarm,) = train_accelerate.alarms(won | {"sketch_discriminator": 0.25, "photo_correlation": -0.4})
+    assert "the photo generator inverts light and dark" in alarm
+
+    script = tmp_path / "alarmed.py"
+    script.write_text("import train_accelerate\ntrain_accelerate.WON = 9\ntrain_accelerate.main()")
+    flags = ("--data", dataset, "--output", tmp_path / "run", *TINY, "--max-steps", "6")
+    result = run(script, *flags, env=ONE_THREAD)
+    assert result.stderr.count("the sketch discriminator wins outright") == 2, "of two epochs"
+
+
+def test_each_epoch_is_scored_and_the_best_release_kept(dataset: Path, tmp_path: Path) -> None:
+    """The data set has one pair in test/: 1.png."""
+    printed = train(dataset, tmp_path, "--epochs", "2")
+    assert "Epoch 2: photo to sketch fsim 0." in printed
+    with (tmp_path / "figures.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    scores = [float(row["photo_to_sketch_fsim"]) + float(row["sketch_to_photo_fsim"]) for row in rows]
+    best = 1 + scores.index(max(scores))
+    assert (tmp_path / "best").resolve().name == f"epoch-{best:04d}"
+
+    printed = train(dataset, tmp_path, "--resume", "--epochs", "3", "--learning-rate", "1e-12")
+    assert max(scores) == load_state(list_states(tmp_path / "states")[0])[2]["best"] * 2
 
 
 @pytest.mark.parametrize(
@@ -174,6 +304,7 @@ def test_two_processes_train_as_one(dataset: Path, tmp_path: Path) -> None:
         (("--resume", "--batch-size", "4"), "batch_size was 2 and is now 4"),
         (("--gradient-accumulation", "4"), "--batch-size 2 cannot be shared"),
         (("--mixed-precision", "fp16"), "fp16 needs a GPU"),
+        (("--resume", "--spectral-norm"), "spectral_norm was False and is now True"),
     ],
 )
 def test_wrong_flags_are_a_sentence(dataset: Path, uninterrupted: Path, flags: tuple[str, ...], words: str) -> None:

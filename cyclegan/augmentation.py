@@ -1,0 +1,51 @@
+"""Random changes to a batch, done on its device: crops and flips of what is trained on, and what discriminators see."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+NUMBERS = 7  # that one picture needs for `augment`
+
+
+def crop_and_flip(images: Tensor, corners: Tensor, flips: Tensor, size: int) -> Tensor:
+    """Cut a `size` x `size` window out of each picture, at its own corner, mirrored where it says so.
+
+    Args:
+        images: (B, C, S, S). corners: (B, 2), the window's top and left. flips: (B,) bool.
+    """
+    offsets = torch.arange(size)
+    rows = corners[:, :1] + offsets  # (B, size)
+    columns = corners[:, 1:] + torch.where(flips[:, None], size - 1 - offsets, offsets)  # (B, size)
+    rows, columns = rows.to(images.device, non_blocking=True), columns.to(images.device, non_blocking=True)
+    batch = torch.arange(len(images), device=images.device)[:, None, None]
+    return images.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def augment(pictures: Tensor, numbers: Tensor) -> Tensor:
+    """Differentiable augmentation: colour, translation and cutout (Zhao et al. 2020, https://arxiv.org/abs/2006.10738).
+
+    A discriminator that sees real and fake pictures only through it cannot learn a small domain by heart.
+
+    Args:
+        pictures: (B, 3, S, S) in [-1, 1]; colours may leave that range a little.
+        numbers: (n, NUMBERS) uniform in [0, 1), on the CPU; B is a multiple of n, and they serve each n pictures again.
+    """
+    size = pictures.shape[-1]
+    numbers = numbers.repeat(len(pictures) // len(numbers), 1)
+    brightness, saturation, contrast = numbers[:, :3].to(pictures)[:, :, None, None, None].unbind(1)  # (B, 1, 1, 1)
+    pictures = pictures + (brightness - 0.5)
+    grey = pictures.mean(1, keepdim=True)
+    pictures = grey + (pictures - grey) * (2 * saturation)
+    mean = pictures.mean((1, 2, 3), keepdim=True)
+    pictures = mean + (pictures - mean) * (0.5 + contrast)
+
+    margin = size // 8
+    corners = (numbers[:, 3:5] * (2 * margin + 1)).long()
+    pictures = crop_and_flip(F.pad(pictures, [margin] * 4), corners, torch.zeros(len(pictures), dtype=torch.bool), size)
+
+    hole = size // 2
+    starts = (numbers[:, 5:7] * (size + 1)).long() - hole // 2  # the hole may hang over the edge
+    distance = torch.arange(size) - starts[:, :, None]  # (B, 2, S)
+    inside = (distance >= 0) & (distance < hole)
+    keep = ~(inside[:, 0, :, None] & inside[:, 1, None, :])  # (B, S, S)
+    return pictures * keep[:, None].to(pictures)
