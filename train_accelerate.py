@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+from argparse import ArgumentParser
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import asdict, dataclass
@@ -53,6 +54,8 @@ class TrainConfig:
 
     data: Path
     """Folder with train/photos and train/sketches; the sample grids show test/photos and test/sketches if there."""
+    preset: Literal["none", "seed", "reference"] = "none"
+    """Whose recipe gives the defaults of the other flags: seed is the mission's original, reference is the paper's."""
     output: Path = Path("runs/faces")
     """Folder for the releases (epoch-0001, ..., latest, best), the states to resume from, losses.csv, figures.csv."""
     image_size: int = 64
@@ -127,6 +130,11 @@ class TrainConfig:
                 raise TrainingError(f"--{name.replace('_', '-')} is at least 1, not {getattr(self, name)}.")
 
 
+PRESETS: dict[str, dict[str, Any]] = {
+    "none": {},
+    "seed": {"padding": "zero", "identity_weight": 0.0, "pool_size": 0, "ema_decay": 0.0, "decay_from": 1.0},
+    "reference": {"image_size": 256, "batch_size": 1, "epochs": 200, "ema_decay": 0.0},
+}
 # What a resumed run must share with its state; every other flag may change
 FIXED = (
     "image_size",
@@ -647,9 +655,18 @@ def cut_rows(path: Path, step: int) -> None:
             partial.write_text("".join([header, *(line for line in lines if int(line.split(",")[0]) <= step)]))
 
 
+def read_flags(arguments: list[str]) -> TrainConfig:
+    """The command line's flags over the preset's over the defaults."""
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--preset", choices=PRESETS, default="none")
+    preset = parser.parse_known_args(arguments)[0].preset
+    default = TrainConfig(data=tyro.MISSING, preset=preset, **PRESETS[preset])
+    return tyro.cli(TrainConfig, args=arguments, description=TrainConfig.__doc__, default=default)
+
+
 def main() -> None:
     try:
-        train(tyro.cli(TrainConfig, description=TrainConfig.__doc__))
+        train(read_flags(sys.argv[1:]))
     except (ValueError, KeyboardInterrupt) as error:
         sys.exit(str(error) or "Interrupted: --resume goes on from the last saved state.")
 

@@ -313,6 +313,14 @@ def test_wrong_flags_are_a_sentence(dataset: Path, uninterrupted: Path, flags: t
     assert before.keys() == newest(uninterrupted).keys()
 
 
+def test_a_preset_gives_the_defaults_and_flags_win() -> None:
+    config = train_accelerate.read_flags(["--preset", "reference", "--data", "faces", "--epochs", "3"])
+    assert (config.image_size, config.batch_size, config.epochs, config.identity_weight) == (256, 1, 3, 5.0)
+    config = train_accelerate.read_flags(["--data", "faces", "--preset=seed"])
+    assert (config.image_size, config.batch_size, config.epochs, config.identity_weight) == (64, 256, 15, 0.0)
+    assert train_accelerate.changed_flags(config)["--padding"] == "zero"
+
+
 def test_flags_out_of_range_are_refused(dataset: Path, tmp_path: Path) -> None:
     result = run(SCRIPT, "--data", dataset, "--output", tmp_path, "--max-steps", "0", env=ONE_THREAD)
     assert "--max-steps is at least 1, not 0" in result.stderr
