@@ -235,8 +235,9 @@ def training_step(
     # Random numbers are drawn for the whole batch: they are the same however it is shared
     noise = None
     if config.reconstruction_noise:
-        rng = step_rng(config.seed, step, UnpairedBatches.NOISE)
-        noise = torch.randn(2, config.batch_size, *photo.shape[1:], generator=rng)[:, rows].to(photo)
+        seed = step_rng(config.seed, step, UnpairedBatches.NOISE).initial_seed()
+        rng = torch.Generator(photo.device).manual_seed(seed)
+        noise = torch.randn(2, config.batch_size, *photo.shape[1:], generator=rng, device=photo.device)[:, rows]
         noise *= config.reconstruction_noise
     sketch_judge: Callable[[Tensor], Tensor]
     photo_judge: Callable[[Tensor], Tensor]
