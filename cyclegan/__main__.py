@@ -104,8 +104,11 @@ def evaluate(
     """
     if size < 32:
         raise DataError(f"--size is at least 32, not {size}: nothing can be compared in less.")
-    if not (data / "photos").is_dir() and (data / "test/photos").is_dir():
-        raise DataError(f"{data} holds no folder photos: give --data {data / 'test'}.")
+    for domain in ("photos", "sketches"):
+        if not (data / domain).is_dir():
+            inside = (data / "test" / domain).is_dir()
+            advice = f"give --data {data / 'test'}" if inside else "put one half of each pair there"
+            raise DataError(f"The folder {data / domain} is missing: {advice}.")
     pipe = FaceSketchPipeline.from_pretrained(weights)
     pairs = load_pairs(find_pairs(data / "photos", data / "sketches"), max(size, pipe.image_size))
     page = Page()
