@@ -1,9 +1,11 @@
-"""The command line: `python -m cyclegan convert | check-data`."""
+"""The command line: `python -m cyclegan convert | evaluate | check-data`."""
 
+import json
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 from PIL import Image
@@ -11,8 +13,10 @@ from tqdm import tqdm
 
 from .checkpoint import atomic
 from .data import DataError, check, find_images
+from .evaluation import PROTOCOL, SIZE, find_pairs, load_pairs
 from .images import ImageError, open_image
 from .pipeline import BATCH, EMBEDDED, FaceSketchPipeline, WeightsError
+from .report import Page, as_text, measure
 
 
 def convert(
@@ -82,6 +86,44 @@ def _plan(inputs: tuple[Path, ...], out: Path, problems: list[str]) -> Iterator[
             problems.append(f"{source} would overwrite {target}: give another --out.")
 
 
+def evaluate(
+    data: Path,
+    weights: str = str(EMBEDDED),
+    json_: Annotated[Path | None, tyro.conf.arg(name="json")] = None,
+    html: Path | None = None,
+    size: int = SIZE,
+) -> int:
+    """Measure a model on paired pictures, in both directions: likeness, cycle and speed. docs/evaluation.md explains.
+
+    Args:
+        data: A folder with `photos` and `sketches`; files of the same name are a pair.
+        weights: A release: a folder, or a repository on the Hub. Not given: the embedded weights.
+        json_: Write everything that was measured here, each picture's figures too.
+        html: Write a page with the table and all pictures here: one file that needs no other.
+        size: The side in pixels at which pictures are compared. Figures at different sizes do not compare.
+    """
+    if size < 32:
+        raise DataError(f"--size is at least 32, not {size}: nothing can be compared in less.")
+    for domain in ("photos", "sketches"):
+        if not (data / domain).is_dir():
+            inside = (data / "test" / domain).is_dir()
+            advice = f"give --data {data / 'test'}" if inside else "put one half of each pair there"
+            raise DataError(f"The folder {data / domain} is missing: {advice}.")
+    pipe = FaceSketchPipeline.from_pretrained(weights)
+    pairs = load_pairs(find_pairs(data / "photos", data / "sketches"), max(size, pipe.image_size))
+    page = Page()
+    model = "the embedded weights" if weights == str(EMBEDDED) else weights
+    report = measure(pipe, pairs, model, str(data), size, page.add if html else None)
+    print(as_text(report))
+    if json_:
+        with atomic(json_) as partial:
+            partial.write_text(json.dumps({"protocol": PROTOCOL} | asdict(report), indent=1) + "\n", encoding="utf-8")
+    if html:
+        with atomic(html) as partial:
+            partial.write_text(page.html(report), encoding="utf-8")
+    return 1 if pairs.skipped else 0
+
+
 def check_data(data: tyro.conf.Positional[Path]) -> int:
     """Look a data set over before training: counts, sizes, unreadable files, and what to do.
 
@@ -96,12 +138,14 @@ def check_data(data: tyro.conf.Positional[Path]) -> int:
 def main() -> None:
     try:
         status = tyro.extras.subcommand_cli_from_dict(
-            {"convert": convert, "check-data": check_data}, prog="python -m cyclegan", description=__doc__
+            {"convert": convert, "evaluate": evaluate, "check-data": check_data},
+            prog="python -m cyclegan",
+            description=__doc__,
         )
     except (DataError, ImageError, WeightsError) as error:
         sys.exit(str(error))
     except OSError as error:
-        sys.exit(f"{error}: make room or give another --out; what is already written is kept.")
+        sys.exit(f"{error}: make room or give another folder to write to; what is already written is kept.")
     sys.exit(status)
 
 

@@ -1,35 +1,39 @@
 """How good a model is, in figures: pairs of test pictures, translated, compared and counted.
 
-The protocol, which is what makes two figures comparable:
+The protocol, which is what makes two figures comparable (docs/evaluation.md says why):
 
 - Two files are a pair if their names match. Every picture is cut to its largest centred square.
 - The input is brought to the model's working size. What comes out, and the picture that was wanted, are brought to
-  128 x 128 (`SIZE`) and compared there. Every resize is bicubic with antialiasing, clamped to the range; equal sizes
-  are left alone.
-- SSIM, PSNR, FSIM and the luminance's correlation look at the luminance alone (ITU-R BT.601: 0.299 R + 0.587 G +
-  0.114 B), in [0, 1], with a data range of 1. A data range belongs to the numbers that are given: [-1, 1] handed over
-  with a range of 1 makes the products of the means negative, and SSIM with them.
+  128 x 128 (`SIZE`) and compared there. Every resize is bicubic with antialiasing; equal sizes are left alone.
+- SSIM, PSNR, FSIM and the correlation look at the luminance (ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B), in [0, 1],
+  with a data range of 1.
 - The cycle (there and back again) stays in tensors at the working size, is never rounded to 8 bits on its way, and is
   compared at the working size in colour, in [-1, 1].
-- What a network gives is compared as it is, not rounded to 8 bits. A figure is the mean over the pictures.
+- LPIPS, FID and KID look at the colours at the compared size.
+- A figure is the mean over the pictures; FID and KID are of all of them together.
 
-SSIM, PSNR and FSIM are piq's.
+SSIM, PSNR and FSIM are piq's; LPIPS, FID and KID are torchmetrics', which downloads their networks.
 """
 
-from collections.abc import Iterator
+import os
+import warnings
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from .data import DataError, find_images
 from .images import ImageError, crop_square, normalise, open_image, to_tensor
 from .pipeline import BATCH, DIRECTIONS, FaceSketchPipeline
 
 SIZE = 128  # pixels: the side at which pictures are compared
+KID_SUBSETS, KID_SUBSET_SIZE = 100, 50
+PROTOCOL = __doc__ or ""
 
 
 @dataclass(frozen=True)
@@ -44,16 +48,15 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One batch of pictures in one direction: four (B, 3, S, S) in [-1, 1], and what was measured on them.
+    """One batch in one direction: pictures (B, 3, S, S) in [-1, 1], and what was measured on each, (B,).
 
-    `given` and `back` (there and back again) are of the working size, `made` and `wanted` of the compared one.
+    `pictures` are to look at, at the working size: input, made, wanted, back again. `compared` are input, made and
+    wanted at the compared size.
     """
 
     direction: str
-    given: Tensor
-    made: Tensor
-    wanted: Tensor
-    back: Tensor
+    pictures: tuple[Tensor, Tensor, Tensor, Tensor]
+    compared: tuple[Tensor, Tensor, Tensor]
     figures: dict[str, Tensor]
 
 
@@ -141,11 +144,12 @@ def compare(pipe: FaceSketchPipeline, photos: Tensor, sketches: Tensor, size: in
             working = resize(given, pipe.image_size)
             made = pipe.translate(there, working).float()
             cycled = pipe.translate(back, made).float()
-            made, wanted = resize(made, size), resize(wanted, size)
-            figures = paired_figures(made, wanted)
+            compared = resize(given, size), resize(made, size), resize(wanted, size)
+            figures = paired_figures(compared[1], compared[2])
             figures["cycle_l1"] = cycle_l1(working, cycled)
-            figures["luminance_correlation"] = luminance_correlation(resize(given, size), made)
-            yield Comparison(direction, working, made, wanted, cycled, figures)
+            figures["luminance_correlation"] = luminance_correlation(compared[0], compared[1])
+            pictures = working, made, resize(wanted, pipe.image_size), cycled
+            yield Comparison(direction, pictures, compared, figures)
 
 
 def paired_figures(made: Tensor, wanted: Tensor) -> dict[str, Tensor]:
@@ -201,3 +205,60 @@ def resize(pictures: Tensor, size: int) -> Tensor:
     if pictures.shape[-1] == size:
         return pictures
     return F.interpolate(pictures, (size, size), mode="bicubic", antialias=True).clamp(-1, 1)
+
+
+def distribution_figures(made: Tensor, wanted: Tensor) -> dict[str, float]:
+    """How like two sets of pictures are as sets, by the Inception network's features, (N, D) each: `fid` and `kid`.
+
+    `kid` is a thousand times the estimate, whose subsets are drawn the same way each time.
+    """
+    from torchmetrics.image.fid import FrechetInceptionDistance
+    from torchmetrics.image.kid import KernelInceptionDistance
+
+    known = _Known()
+    known.num_features = made.shape[1]
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        warnings.simplefilter("ignore")  # that KID keeps all features: they are few
+        torch.manual_seed(0)
+        subset = min(KID_SUBSET_SIZE, len(made), len(wanted))
+        fid, kid = FrechetInceptionDistance(known), KernelInceptionDistance(known, KID_SUBSETS, subset)
+        for metric in (fid, kid):
+            metric.update(wanted, real=True)
+            metric.update(made, real=False)
+        return {"fid": fid.compute().item(), "kid": 1000 * kid.compute()[0].item()}
+
+
+class _Known(nn.Identity):
+    """Stands where torchmetrics expects the Inception network: the features are known already."""
+
+    num_features: int
+
+
+def load_lpips() -> nn.Module:
+    from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
+
+    return LearnedPerceptualImagePatchSimilarity(net_type="alex").net
+
+
+def load_inception() -> nn.Module:
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    return FrechetInceptionDistance().inception
+
+
+def load_network(metrics: str, load: Callable[[], nn.Module], notes: list[str]) -> nn.Module | None:
+    """A metric's network, downloaded where that is needed; where it cannot be had, a note says which and why."""
+    variable = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"  # torch.hub would run what a downloaded file says
+    before = os.environ.get(variable)
+    os.environ[variable] = "1"
+    try:
+        return load()
+    except ImportError:
+        notes.append(f"{metrics} left out: pip install '.[evaluate]' brings what they need.")
+    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
+        notes.append(f"{metrics} left out: the network that judges the pictures could not be loaded ({error}).")
+    finally:
+        os.environ.pop(variable)
+        if before is not None:
+            os.environ[variable] = before
+    return None

@@ -1,5 +1,7 @@
+import os
 from collections.abc import Callable
 from pathlib import Path
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -12,8 +14,10 @@ from cyclegan.data import DataError
 from cyclegan.evaluation import (
     compare,
     cycle_l1,
+    distribution_figures,
     evaluate,
     find_pairs,
+    load_network,
     load_pairs,
     luminance_correlation,
     paired_figures,
@@ -222,8 +226,11 @@ def test_pictures_are_compared_at_one_size_whatever_the_model_works_at() -> None
     photos, sketches = pictures(0, 1, size=64), pictures(2, 3, size=64)
     for working in (32, 64):
         comparison = next(compare(make_pipeline(image_size=working), photos, sketches, size=40))
-        shapes = [part.shape[-1] for part in (comparison.given, comparison.made, comparison.wanted, comparison.back)]
-        assert shapes == [working, 40, 40, working]
+        assert {part.shape[-1] for part in comparison.pictures} == {working}
+        assert {part.shape[-1] for part in comparison.compared} == {40}
+        _, made, wanted = comparison.compared
+        assert torch.equal(wanted, resize(in_range(sketches), 40))
+        assert torch.equal(comparison.figures["fsim"], paired_figures(made, wanted)["fsim"])
 
 
 def test_resizing_is_pillows() -> None:
@@ -276,3 +283,53 @@ def test_a_pair_with_an_unreadable_picture_is_named_and_left_out(tmp_path: Path)
     assert "b.png is not a picture" in reason
     with pytest.raises(DataError, match="None of the 1 pairs can be read"):
         load_pairs([(photos / "b.png", sketches / "b.png")], 32)
+
+
+def test_sets_are_compared_by_the_distance_of_their_gaussians() -> None:
+    """FID by its formula where covariances commute: |m - n|^2 + |sqrt(C) - sqrt(D)|^2."""
+    draw = torch.randn(4000, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    draw = draw - draw.mean(0)
+    white = draw @ torch.linalg.inv(torch.linalg.cholesky(torch.cov(draw.T))).T
+    wide = white * torch.tensor([2.0, 1.0, 1.0]) + torch.tensor([3.0, 0.0, 0.0])
+    assert distribution_figures(wide.float(), white.float())["fid"] == pytest.approx(9 + 1, abs=1e-3)
+    assert distribution_figures(white.float(), white.float())["fid"] == pytest.approx(0, abs=1e-3)
+
+
+def test_kid_is_the_unbiased_estimate_with_a_cubic_kernel() -> None:
+    """Where a subset is everything, every subset is the same and KID is one number, times 1000."""
+    x, y = torch.randn(2, 12, 4, generator=torch.Generator().manual_seed(0)).double()
+
+    def kernel(p: Tensor, q: Tensor) -> Tensor:
+        return (p @ q.T / 4 + 1) ** 3
+
+    within = sum((kernel(p, p).sum() - kernel(p, p).trace()) / (12 * 11) for p in (x, y))
+    expected = 1000 * float(within - 2 * kernel(x, y).mean())
+    assert distribution_figures(x.float(), y.float())["kid"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_network_that_cannot_be_had_is_one_sentence() -> None:
+    def unreachable() -> nn.Module:
+        raise URLError("no way out")
+
+    def uninstalled() -> nn.Module:
+        raise ModuleNotFoundError("torch_fidelity")
+
+    notes: list[str] = []
+    assert load_network("LPIPS", unreachable, notes) is None
+    assert load_network("FID and KID", uninstalled, notes) is None
+    assert "LPIPS left out" in notes[0]
+    assert "no way out" in notes[0]
+    assert "FID and KID left out: pip install '.[evaluate]'" in notes[1]
+
+
+def test_no_code_of_a_downloaded_network_is_run(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+            return Path.touch, (tmp_path / "sprung",)  # type: ignore[return-value]
+
+    torch.save({"weight": Trap()}, tmp_path / "network.pth")
+    notes: list[str] = []
+    load_network("FID", lambda: torch.load(tmp_path / "network.pth", weights_only=False), notes)
+    assert "FID left out" in notes[0]
+    assert not (tmp_path / "sprung").exists()
+    assert "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ

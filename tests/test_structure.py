@@ -14,6 +14,7 @@ LAYERS = [
     {"data"},
     {"pipeline"},
     {"hub", "evaluation"},
+    {"report"},
     {"__main__"},
 ]
 

@@ -1,0 +1,194 @@
+import base64
+import io
+import json
+import os
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import ROOT, make_pipeline, picture, run
+from PIL import Image
+from torch import Tensor, nn
+
+from cyclegan import report
+from cyclegan.__main__ import evaluate as evaluate_release
+from cyclegan.data import DataError
+from cyclegan.evaluation import evaluate, find_pairs, load_pairs, paired_figures
+from cyclegan.images import normalise
+from cyclegan.report import Page, measure, table
+
+NAMES = [f"face <{number}>" for number in range(23)]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pairs")
+    for domain, shift in (("photos", 0), ("sketches", 100)):
+        (folder / domain).mkdir()
+        for number, name in enumerate(NAMES):
+            picture(number + shift).save(folder / domain / f"{name}.png")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def no_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is downloaded, wherever the tests run."""
+
+    def unreachable() -> nn.Module:
+        raise OSError("unreachable")
+
+    monkeypatch.setattr(report, "load_lpips", unreachable)
+    monkeypatch.setattr(report, "load_inception", unreachable)
+
+
+class Outline(HTMLParser):
+    """The page's tags, in order, with what they load and what they say."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.sources: list[str] = []
+        self.texts: dict[str, list[str]] = {}
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+        self.sources += [value or "" for name, value in attrs if name in ("src", "href")]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, text: str) -> None:
+        self.texts.setdefault(self.open[-1] if self.open else "", []).append(text)
+
+
+def evaluate_command(*arguments: str | Path, **variables: str) -> tuple[int, str]:
+    # Downloads end at a port where nobody listens
+    proxies = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
+    result = run("-m", "cyclegan", "evaluate", *arguments, cwd=ROOT, env=os.environ | proxies | variables)
+    assert "Traceback" not in result.stderr, result.stderr
+    return result.returncode, result.stdout + result.stderr
+
+
+def test_the_command_from_folder_to_files(data: Path, release: Path, tmp_path: Path) -> None:
+    (data / "photos/broken.png").write_bytes(b"nothing")
+    (data / "sketches/broken.png").write_bytes(b"nothing")
+    written = tmp_path / "new/figures.json", tmp_path / "new/page.html"
+    status, printed = evaluate_command(
+        "--data", data, "--weights", release, "--json", written[0], "--html", written[1], "--size", "48",
+        TORCH_HOME=str(tmp_path),
+    )  # fmt: skip
+    (data / "photos/broken.png").unlink()
+    assert status == 1
+    assert "Left out:" in printed
+    assert "broken.png is not a picture" in printed
+    assert "LPIPS left out: " in printed
+    assert "FID and KID left out: " in printed
+    assert {file.name for file in written[0].parent.iterdir()} == {"figures.json", "page.html"}
+
+    saved = json.loads(written[0].read_text())
+    assert saved["count"] == 23
+    assert saved["working_size"] == 32
+    assert saved["compared_size"] == 48
+    assert "BT.601" in saved["protocol"]
+    pairs = load_pairs(find_pairs(data / "photos", data / "sketches"), 48)
+    expected = evaluate(make_pipeline(), pairs.photos, pairs.sketches, 48)
+    for direction, figures in expected.items():
+        of_pictures = saved["pictures"][direction]
+        assert [one["name"] for one in of_pictures] == sorted(NAMES)
+        for name, value in figures.items():
+            assert saved["figures"][direction][name] == pytest.approx(value, abs=1e-4)
+            assert sum(one[name] for one in of_pictures) / 23 == pytest.approx(value, abs=1e-4)
+        assert saved["figures"][direction]["one_ms"] > 0
+        assert saved["figures"][direction]["batch_ms"] > 0
+        assert f"{figures['fsim']:.3f}" in printed
+    copied = paired_figures(normalise(pairs.photos), normalise(pairs.sketches))
+    assert saved["copied"] == pytest.approx({name: value.mean().item() for name, value in copied.items()}, abs=1e-4)
+
+    outline = Outline(written[1].read_text(encoding="utf-8"))
+    assert outline.open == []
+    images = [source for source in outline.sources if not source.startswith("#")]
+    assert len(images) == 2 * 4 * 23
+    for source in images:
+        kind, data_of_image = source.split(",")
+        assert kind == "data:image/webp;base64"
+        assert Image.open(io.BytesIO(base64.b64decode(data_of_image))).size == (32, 32)
+    assert sorted(outline.texts["b"]) == sorted(2 * NAMES)
+    assert outline.texts["h3"] == 2 * ["The worst 10 by FSIM", "The best 10", "All others, the worst first"]
+    for direction, start in (("photo_to_sketch", 0), ("sketch_to_photo", 23)):
+        by_fsim = [one["name"] for one in sorted(saved["pictures"][direction], key=lambda one: one["fsim"])]
+        assert outline.texts["b"][start : start + 23] == by_fsim[:10] + by_fsim[:12:-1] + by_fsim[10:13]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"data": "nowhere"}, "nowhere/photos is missing: put one half of each pair there"),
+        ({"data": "split"}, "split/photos is missing: give --data split/test"),
+        ({"data": "split/test"}, "No picture in .* has the name of one in"),
+        ({"data": "split/test", "size": 8}, "--size is at least 32, not 8"),
+    ],
+)
+def test_what_cannot_be_measured_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for domain in ("photos", "sketches"):
+        Path("split/test", domain).mkdir(parents=True)
+    with pytest.raises(DataError, match=words):
+        evaluate_release(**arguments | {"data": Path(arguments["data"])})
+
+
+class Means(nn.Module):
+    """Stands for the Inception network: takes uint8, gives features (B, 12) that a person can check."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        assert pixels.dtype == torch.uint8
+        return torch.nn.functional.adaptive_avg_pool2d(pixels.float() / 255, 2).flatten(1)
+
+
+class Difference(nn.Module):
+    """Stands for LPIPS: takes two batches in [-1, 1], gives (B, 1, 1, 1)."""
+
+    def forward(self, made: Tensor, wanted: Tensor) -> Tensor:
+        return (made - wanted).abs().mean((1, 2, 3), keepdim=True)
+
+
+def test_networks_judge_what_was_made_against_what_was_wanted(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that answers a photo with itself scores what copying scores, both ways."""
+    monkeypatch.setattr(report, "load_lpips", Difference)
+    monkeypatch.setattr(report, "load_inception", Means)
+    pairs = load_pairs(find_pairs(data / "photos", data / "sketches"), 32)
+    pipe = make_pipeline()
+    pipe.sketch_generator = pipe.photo_generator = nn.Identity()  # type: ignore[assignment]
+    measured = measure(pipe, pairs, "a copy", "pairs", size=32)
+    apart = (normalise(pairs.photos) - normalise(pairs.sketches)).abs().mean().item()
+    for figures in (*measured.figures.values(), measured.copied):
+        assert figures["lpips"] == pytest.approx(apart, abs=1e-5)
+        assert figures["fid"] == pytest.approx(measured.copied["fid"], rel=1e-3)
+        assert figures["fid"] > 0.01
+        assert figures["kid"] == pytest.approx(measured.copied["kid"], rel=1e-3)
+    (note,) = measured.notes
+    assert "FID and KID are of 23 pictures, KID of 100 random subsets of 23" in note
+    labels = [row[0] for row in table(measured)]
+    assert labels.index("LPIPS (AlexNet)") < labels.index("FID") < labels.index("KID x 1000")
+
+    pairs.sketches[:] = pairs.photos  # now the copy is what is wanted
+    perfect = measure(pipe, pairs, "a copy", "pairs", size=32)
+    for figures in (*perfect.figures.values(), perfect.copied):
+        assert figures["lpips"] == 0
+        assert figures["fid"] == pytest.approx(0, abs=1e-4)
+
+
+def test_one_pair_is_enough(data: Path) -> None:
+    """For a table and a page; sets need two, and their figures are then not there."""
+    pairs = load_pairs(find_pairs(data / "photos", data / "sketches")[:1], 32)
+    page = Page()
+    measured = measure(make_pipeline(), pairs, "a model", "one pair", size=32, look=page.add)
+    outline = Outline(page.html(measured))
+    assert outline.texts["h3"] == 2 * ["The worst 1 by FSIM"]
+    assert measured.notes == ["LPIPS left out: the network that judges the pictures could not be loaded (unreachable)."]
