@@ -29,8 +29,18 @@ from torchvision.utils import make_grid
 from tqdm import tqdm
 
 from cyclegan.augmentation import NUMBERS, augment
+from cyclegan.cache import Pictures
 from cyclegan.checkpoint import atomic, list_states, load_state, point, save_state
-from cyclegan.data import Batch, DataError, UnpairedBatches, cache_size, load_domain, match_names, step_rng
+from cyclegan.data import (
+    Batch,
+    DataError,
+    Prefetch,
+    UnpairedBatches,
+    cache_size,
+    find_pictures,
+    match_names,
+    step_rng,
+)
 from cyclegan.evaluation import SIZE, Pairs, evaluate, find_pairs, load_pairs, luminance_correlation
 from cyclegan.hub import write_release
 from cyclegan.images import normalise, to_image
@@ -52,8 +62,13 @@ class TrainingError(ValueError):
 class TrainConfig:
     """Train the face photo <-> sketch translator. The defaults are the published run: 64x64, batch 256, 15 epochs."""
 
-    data: Path
-    """Folder with train/photos and train/sketches; the sample grids show test/photos and test/sketches if there."""
+    data: str
+    """Folder with train/photos and train/sketches; the sample grids show test/photos and test/sketches if there.
+    Or hf:NAME[:SPLIT], a data set of the Hub or a folder of Parquet or WebDataset shards; see docs/data.md."""
+    photo_column: str = "photo"
+    """The column of photos in a data set of the Hub, or in shards."""
+    sketch_column: str = "sketch"
+    """The column of sketches there."""
     preset: Literal["none", "seed", "reference"] = "none"
     """Whose recipe gives the defaults of the other flags: seed is the mission's original, reference is the paper's."""
     output: Path = Path("runs/faces")
@@ -118,6 +133,10 @@ class TrainConfig:
     """Also log to a tracker that Accelerate knows: tensorboard, wandb, trackio, ..."""
     seed: int = 0
     """Decides the initial weights and every random choice after them."""
+
+    @property
+    def columns(self) -> dict[str, str]:
+        return {"photos": self.photo_column, "sketches": self.sketch_column}
 
     def __post_init__(self) -> None:
         if self.image_size < 32 or self.image_size % 4:
@@ -317,16 +336,12 @@ def train(config: TrainConfig) -> None:
         )
 
     # Data
-    domains = {}
-    for name in ("photos", "sketches"):
-        domain = load_domain(config.data / "train" / name, cache_size(config.image_size), progress=main_process)
-        for reason in domain.skipped:
-            accelerator.print(f"Left out: {reason}")
-        left_out = f", {len(domain.skipped)} left out as unreadable" if domain.skipped else ""
-        accelerator.print(f"{len(domain.images)} {name} to train on{left_out}.")
-        domains[name] = domain
-    photos, sketches = domains.values()
-    pictures = {name: len(domain.images) for name, domain in domains.items()}
+    photos, sketches = (
+        Pictures(find_pictures(config.data, domain, column), cache_size(config.image_size))
+        for domain, column in config.columns.items()
+    )
+    pictures = {"photos": len(photos), "sketches": len(sketches)}
+    accelerator.print(f"{len(photos)} photos and {len(sketches)} sketches to train on.")
     partners = match_names(photos.names, sketches.names) if config.paired_weight else None
     if partners is not None:
         pairs = int((partners >= 0).sum())
@@ -335,9 +350,7 @@ def train(config: TrainConfig) -> None:
                 "--paired-weight needs photos and sketches of the same file name, and there are none: leave it out."
             )
         accelerator.print(f"{pairs} sketches have a photo of the same name.")
-    batches = UnpairedBatches(
-        photos.images, sketches.images, config.image_size, config.batch_size, config.seed, partners
-    )
+    batches = UnpairedBatches(photos, sketches, config.image_size, config.batch_size, config.seed, partners)
     model = build(config, accelerator)
 
     # Go on from the newest state
@@ -372,15 +385,20 @@ def train(config: TrainConfig) -> None:
         disable=not main_process,
         dynamic_ncols=True,
     )
-    logged_at, logged_step = time.perf_counter(), step
+    parts = range(config.gradient_accumulation)
+    ahead = Prefetch(
+        batches.read,
+        ((number, share_of(config, accelerator, part)) for number in range(step, last_step) for part in parts),
+    )
+    logged_at, logged_step, logged_wait = time.perf_counter(), step, 0.0
 
     while step < last_step:
         learning_rate = peak_rate(config) * schedule(step / total_steps, config.decay_from)
         for optimizer in model.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate
-        for part in range(config.gradient_accumulation):
-            batch = batches.load(step, share_of(config, accelerator, part), device)
+        for part in parts:
+            batch = batches.augment(next(ahead), device)
             losses = training_step(accelerator, config, model, batch, step, part)
             history += [(step + 1, name, value) for name, value in losses.items()]  # nothing waits for the device here
         for average, generator in zip(model.averages, model.generators, strict=True):
@@ -394,20 +412,24 @@ def train(config: TrainConfig) -> None:
         saving = epoch_ends or stopping or step == last_step or step % (config.save_every or step + 1) == 0
         if saving or step % config.log_every == 0:
             means = mean_losses(accelerator, history, states)
-            pairs_per_second = (step - logged_step) * config.batch_size / (time.perf_counter() - logged_at)
+            seconds = time.perf_counter() - logged_at
+            speed = {
+                "pairs_per_second": (step - logged_step) * config.batch_size / seconds,
+                "data_wait": (ahead.waited - logged_wait) / seconds,
+            }
             row = {"step": step, "epoch": epoch, **dict.fromkeys(LOSSES, ""), **means}
-            row |= {"learning_rate": learning_rate, "pairs_per_second": pairs_per_second}
+            row |= {"learning_rate": learning_rate, **speed}
             if main_process:
                 append_row(config.output / "losses.csv", row)
                 for alarm in alarms(means):
                     if alarm.split("(")[0] not in warned:
                         bar.write(f"Step {step}: {alarm}", file=sys.stderr)
                         warned.add(alarm.split("(")[0])
-            accelerator.log({**means, "learning_rate": learning_rate, "pairs_per_second": pairs_per_second}, step=step)
+            accelerator.log({**means, "learning_rate": learning_rate, **speed}, step=step)
             bar.set_description(f"Epoch {epoch}/{config.epochs}")
             shown = {short: [value for name, value in means.items() if kind in name] for kind, short in SHORT.items()}
             bar.set_postfix({short: f"{sum(values) / len(values):.3f}" for short, values in shown.items() if values})
-            history, logged_at, logged_step = [], time.perf_counter(), step
+            history, logged_at, logged_step, logged_wait = [], time.perf_counter(), step, ahead.waited
 
         if main_process and saving:
             try:
@@ -603,16 +625,22 @@ def changed_flags(config: TrainConfig) -> dict[str, str]:
 def sample_pictures(config: TrainConfig) -> tuple[Tensor, Tensor]:
     """The photos and sketches of the sample grids, from test/ where it is there: two (N, 3, H, W) in [-1, 1]."""
 
-    def load(name: str) -> Tensor:
-        test, train = (config.data / split / name for split in ("test", "train"))
-        return normalise(load_domain(test if test.is_dir() else train, config.image_size, at_most=SAMPLES).images)
+    def load(domain: str, column: str) -> Tensor:
+        try:
+            source = find_pictures(config.data, domain, column, "test")
+        except DataError:
+            source = find_pictures(config.data, domain, column)
+        images = Pictures(source, config.image_size)
+        shown = min(SAMPLES, len(images))
+        return normalise(images[[number * len(images) // shown for number in range(shown)]])
 
-    return load("photos"), load("sketches")
+    photo, sketch = (load(domain, column) for domain, column in config.columns.items())
+    return photo, sketch
 
 
 def validation_pairs(config: TrainConfig) -> Pairs | None:
-    """The first pairs of test/ that each epoch is scored on; None where there are none."""
-    photos, sketches = config.data / "test" / "photos", config.data / "test" / "sketches"
+    """The first pairs of a folder's test/ that each epoch is scored on; None where there are none."""
+    photos, sketches = (Path(config.data, "test", domain) for domain in ("photos", "sketches"))
     if not config.validation_pictures or not (photos.is_dir() and sketches.is_dir()):
         return None
     try:

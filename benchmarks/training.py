@@ -160,7 +160,7 @@ def take_turn(step: Callable[[], None], seconds: float, device: torch.device) ->
 def main() -> None:
     options = tyro.cli(Options)
     config = TrainConfig(
-        Path(), image_size=options.size, batch_size=options.batch, width=options.width, compile=options.compile
+        "", image_size=options.size, batch_size=options.batch, width=options.width, compile=options.compile
     )
     accelerator = Accelerator(mixed_precision=choose_precision(config.mixed_precision), cpu=options.device == "cpu")
     device = accelerator.device
@@ -231,7 +231,9 @@ def data_wait(options: Options) -> float:
         }
         subprocess.run(
             [sys.executable, ROOT / "train_accelerate.py", *(f"--{name}={value}" for name, value in flags.items())],
-            env=os.environ | ({"ACCELERATE_USE_CPU": "true"} if options.device == "cpu" else {}),
+            env=os.environ
+            | {"CYCLEGAN_CACHE": f"{folder}/cache"}
+            | ({"ACCELERATE_USE_CPU": "true"} if options.device == "cpu" else {}),
             check=True,
             capture_output=True,
         )

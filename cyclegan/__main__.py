@@ -124,13 +124,15 @@ def evaluate(
     return 1 if pairs.skipped else 0
 
 
-def check_data(data: tyro.conf.Positional[Path]) -> int:
+def check_data(data: tyro.conf.Positional[str], photo_column: str = "photo", sketch_column: str = "sketch") -> int:
     """Look a data set over before training: counts, sizes, unreadable files, and what to do.
 
     Args:
-        data: The folder with train/photos, train/sketches, test/photos, test/sketches.
+        data: The folder with train/photos, train/sketches, test/photos, test/sketches; or hf:NAME[:SPLIT].
+        photo_column: The column of photos in a data set of the Hub, or in shards.
+        sketch_column: The column of sketches there.
     """
-    lines, usable = check(data)
+    lines, usable = check(data, {"photos": photo_column, "sketches": sketch_column})
     print("\n".join(lines))
     return 0 if usable else 1
 

@@ -1,17 +1,20 @@
-"""Folders of pictures -> unpaired batches.
+"""Folders and data sets of pictures -> unpaired batches.
 
-The layout is the mission's: `train/photos train/sketches` and, for the samples, `test/photos test/sketches`.
-Every picture is decoded once into a uint8 cache; a batch is then a matter of indexing.
+A folder is laid out as `train/photos train/sketches` and, for the samples, `test/photos test/sketches`; a data set has
+a column of photos and one of sketches. Pictures are decoded once, into the cache; a batch is then a matter of indexing.
 """
 
+import hashlib
+import itertools
 import os
-import tempfile
-from collections import Counter
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+import re
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -20,23 +23,77 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .augmentation import crop_and_flip
-from .images import ImageError, crop_square, normalise, open_image, to_tensor
+from .cache import DataError as DataError
+from .cache import Pictures, Source
+from .images import ImageError, normalise, open_image
 
 CROP_MARGIN = 286 / 256  # the paper resizes to 286 and crops 256
-MEMORY_LIMIT = 8 << 30  # bytes of decoded pictures per domain; above it they go to a memory-mapped file
+AHEAD = 4  # batches that are assembled before they are asked for
+T = TypeVar("T")
 
 
-class DataError(ValueError):
-    """A data set that cannot be trained on; the message says what is wrong and what to do."""
+def find_pictures(data: str, domain: str, column: str, split: str = "train") -> Source:
+    """The pictures of one domain of a data set.
+
+    Args:
+        data: a folder, or `hf:NAME[:SPLIT]` with the name of a data set on the Hub or of a folder of shards.
+        domain: photos or sketches, the name of their folder. column: what a data set calls them.
+        split: train or test; SPLIT takes the place of train.
+
+    Raises:
+        DataError: they are missing or cannot be loaded.
+    """
+    if named := re.fullmatch(r"hf:(.+?)(?::([^/\\]+))?", data):
+        return _dataset(named[1], named[2] if named[2] and split == "train" else split, column)
+    return _folder(Path(data) / split / domain)
 
 
-@dataclass(frozen=True)
-class Domain:
-    """The decoded pictures of one domain: (N, 3, S, S) uint8, their names, and why the others were left out."""
+def _folder(folder: Path) -> Source:
+    files = find_images(folder)
+    if not files:
+        raise DataError(f"The folder {folder} holds no pictures: put the data set's images there.")
+    names = [file.relative_to(folder).as_posix() for file in files]
+    stats = [file.stat() for file in files]
+    facts = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in zip(names, stats, strict=True)]
+    fingerprint = hashlib.sha256(repr(facts).encode())
+    for file in files[:: -(-len(files) // 16)]:  # of uncompressed pictures that were unpacked without their times,
+        with suppress(OSError):  # photos and sketches may be alike in all the rest
+            fingerprint.update(file.read_bytes())
+    return Source(
+        title=str(folder),
+        names=[name.rpartition(".")[0] for name in names],
+        fingerprint=fingerprint.hexdigest(),
+        read=lambda index: open_image(files[index]),
+    )
 
-    images: Tensor
-    names: list[str]
-    skipped: list[str]
+
+def _dataset(name: str, split: str, column: str) -> Source:
+    try:
+        import datasets
+    except ImportError:
+        raise DataError(f"hf:{name} is read by the library datasets: install it with pip install datasets.") from None
+    try:
+        rows = datasets.load_dataset(name, split=split)
+        columns = rows.column_names
+        if column in columns:
+            rows = rows.cast_column(column, datasets.Image(decode=False))
+    except Exception as error:  # the library raises nearly anything: no network, no such split, damaged shards
+        raise DataError(f"The {split} split of hf:{name} cannot be loaded: {error}") from None
+    if column not in columns:
+        raise DataError(
+            f"hf:{name} has no column {column}, only {', '.join(columns)}: say which ones hold the pictures "
+            "with --photo-column and --sketch-column."
+        )
+    title, images = f"the column {column} of hf:{name}, split {split}", rows.data.column(column)
+    places = np.flatnonzero(images.is_valid())  # a row may hold a photo, a sketch or both
+    if not len(places):
+        raise DataError(f"There are no pictures in {title}.")
+
+    def read(index: int) -> Image.Image:
+        value = images[int(places[index])].as_py()
+        return open_image(value["bytes"] or value["path"] or b"", f"Row {places[index]} of {title}")
+
+    return Source(title, [str(place) for place in places], rows._fingerprint, read)
 
 
 def find_images(folder: Path) -> list[Path]:
@@ -51,62 +108,22 @@ def find_images(folder: Path) -> list[Path]:
             "test/photos, test/sketches."
         )
     endings = Image.registered_extensions()
-    files = (file for file in folder.rglob("*") if file.suffix.lower() in endings and file.is_file())
-    return sorted(file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts))
+    found: list[Path] = []
+    for parent, folders, names in os.walk(folder):  # several times as fast as Path.rglob, and there may be very many
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        files = (Path(parent, name) for name in sorted(names) if not name.startswith("."))
+        found += [file for file in files if file.suffix.lower() in endings and file.is_file()]
+    return found
 
 
-def load_domain(
-    folder: Path,
-    size: int,
-    at_most: int | None = None,
-    memory_limit: int = MEMORY_LIMIT,
-    progress: bool = False,
-) -> Domain:
-    """Decode a folder into `size` x `size` pictures, on all cores; unreadable files are named and left out.
+def match_names(photos: Sequence[str], sketches: Sequence[str]) -> Tensor:
+    """For each sketch the index of the photo of the same name, or -1: (number of sketches,) int64.
 
     Args:
-        at_most: take only so many of the files, evenly spread. memory_limit: in bytes.
-
-    Raises:
-        DataError: the folder is missing, empty, or holds no readable picture.
+        photos, sketches: the names of the pictures: paths without their ending, or the rows of a data set.
     """
-    files = find_images(folder)
-    if not files:
-        raise DataError(f"The folder {folder} holds no pictures: put the data set's images there.")
-    if at_most and len(files) > at_most:
-        files = [files[number * len(files) // at_most] for number in range(at_most)]
-    shape = (len(files), 3, size, size)
-    if int(np.prod(shape)) <= memory_limit:
-        images = torch.empty(shape, dtype=torch.uint8)
-    else:
-        images = torch.from_numpy(np.memmap(tempfile.TemporaryFile(), np.uint8, "w+", shape=shape))  # noqa: SIM115
-
-    def decode(file: Path) -> Tensor | str:
-        try:
-            return to_tensor(crop_square(open_image(file), size))
-        except ImageError as error:
-            return str(error)
-
-    names: list[str] = []
-    skipped: list[str] = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        pictures = pool.map(decode, files)
-        bar = tqdm(pictures, f"Decoding {folder}", len(files), unit="picture", disable=not progress, leave=False)
-        for file, picture in zip(files, bar, strict=True):
-            if isinstance(picture, str):
-                skipped.append(picture)
-            else:
-                images[len(names)] = picture
-                names.append(file.stem)
-    if not names:
-        raise DataError(f"None of the {len(files)} pictures in {folder} can be read. The first: {skipped[0]}")
-    return Domain(images[: len(names)], names, skipped)
-
-
-def match_names(photos: list[str], sketches: list[str]) -> Tensor:
-    """For each sketch the number of the photo of the same name, or -1."""
-    numbers = {name: number for number, name in enumerate(photos)}
-    return torch.tensor([numbers.get(name, -1) for name in sketches])
+    places = {name: place for place, name in reversed(list(enumerate(photos)))}
+    return torch.tensor([places.get(name, -1) for name in sketches])
 
 
 def cache_size(image_size: int) -> int:
@@ -127,6 +144,16 @@ class Batch(NamedTuple):
     paired: Tensor
 
 
+class Drawn(NamedTuple):
+    """A batch before its augmentation: (B, 3, S, S) uint8, in pinned memory beside CUDA, and random numbers."""
+
+    photo: Tensor
+    sketch: Tensor
+    corners: Tensor  # (2, B, 2): of the windows, for the photos and for the sketches
+    flips: Tensor  # (2, B) bool
+    paired: Tensor  # (B,) bool
+
+
 class UnpairedBatches:
     """Batches of photos and sketches, drawn independently of each other and cropped and flipped at random.
 
@@ -142,8 +169,8 @@ class UnpairedBatches:
 
     def __init__(
         self,
-        photos: Tensor,
-        sketches: Tensor,
+        photos: Tensor | Pictures,
+        sketches: Tensor | Pictures,
         image_size: int,
         batch_size: int,
         seed: int,
@@ -175,8 +202,8 @@ class UnpairedBatches:
             self._passes[domain] = number, torch.randperm(size, generator=step_rng(self.seed, number, domain))
         return self._passes[domain][1]
 
-    def load(self, step: int, part: slice, device: torch.device | str = "cpu") -> Batch:
-        """One step's pictures, augmented on the device.
+    def read(self, step: int, part: slice) -> Drawn:
+        """What one step's batch is made of, on the host.
 
         Args:
             part: the share of the batch that this process takes; the random numbers are drawn for the whole batch,
@@ -188,28 +215,61 @@ class UnpairedBatches:
         corners = torch.randint(room, (2, self.batch_size, 2), generator=rng)
         flips = torch.rand((2, self.batch_size), generator=rng) < 0.5
         corners[1, paired], flips[1, paired] = corners[0, paired], flips[0, paired]
+        photo, sketch = self.photos[photos[part].tolist()], self.sketches[sketches[part].tolist()]
+        for pictures, indices in ((self.photos, photos), (self.sketches, sketches)):
+            if isinstance(pictures, Pictures):
+                paired[part] &= torch.tensor(pictures.are_readable(indices[part].tolist()))
+        return Drawn(photo, sketch, corners[:, part], flips[:, part], paired[part])
+
+    def augment(self, drawn: Drawn, device: torch.device | str = "cpu") -> Batch:
+        """Bring to the device what was read, and crop and flip it there."""
         photo, sketch = (
-            normalise(
-                crop_and_flip(
-                    images[indices[part].tolist()].to(device, non_blocking=True),
-                    corners[domain, part],
-                    flips[domain, part],
-                    self.image_size,
-                )
-            )
-            for domain, (images, indices) in enumerate(((self.photos, photos), (self.sketches, sketches)))
+            normalise(crop_and_flip(pictures.to(device, non_blocking=True), corners, flips, self.image_size))
+            for pictures, corners, flips in zip(drawn[:2], drawn.corners, drawn.flips, strict=True)
         )
-        return Batch(photo, sketch, paired[part].to(device, non_blocking=True))
+        return Batch(photo, sketch, drawn.paired.to(device, non_blocking=True))
 
 
-def check(data: Path) -> tuple[list[str], bool]:
-    """Look a data set over before training: the report's lines, and whether it can be trained on."""
+class Prefetch(Iterator[T]):
+    """`read(*key)` for each key in order, done in a thread while the loop computes.
+
+    What `read` raises comes out where its batch was due. `waited` adds up the seconds that the loop had to wait.
+    """
+
+    def __init__(self, read: Callable[..., T], keys: Iterable[tuple], ahead: int = AHEAD) -> None:
+        self.waited = 0.0
+        self._read, self._keys, self._ahead = read, iter(keys), ahead
+        self._thread = ThreadPoolExecutor(1)  # one, so that `read` need not be safe to call twice at once
+        self._due: deque[Future[T]] = deque()
+        self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        for key in itertools.islice(self._keys, self._ahead - len(self._due)):
+            self._due.append(self._thread.submit(self._read, *key))
+
+    def __next__(self) -> T:
+        if not self._due:
+            raise StopIteration
+        batch = self._due.popleft()
+        self._look_ahead()
+        started = time.perf_counter()
+        try:
+            return batch.result()
+        finally:
+            self.waited += time.perf_counter() - started
+
+
+def check(data: str, columns: dict[str, str]) -> tuple[list[str], bool]:
+    """Look a data set over before training: the report's lines, and whether it can be trained on.
+
+    Args:
+        data, columns: see `find_pictures`; the columns by their domain.
+    """
     lines, usable = [], True
     for split in ("train", "test"):
-        for domain in ("photos", "sketches"):
-            folder = data / split / domain
+        for domain, column in columns.items():
             try:
-                report, readable = _check_folder(folder)
+                report, readable = _check(find_pictures(data, domain, column, split))
             except DataError as error:
                 report, readable = [str(error)], 0
             lines += report
@@ -217,25 +277,25 @@ def check(data: Path) -> tuple[list[str], bool]:
     if usable:
         lines.append(f"Ready: accelerate launch train_accelerate.py --data {data}")
     else:
-        lines.append("Not ready: training needs readable pictures in train/photos and in train/sketches.")
+        lines.append("Not ready: training needs readable photos and readable sketches in the train split.")
     return lines, usable
 
 
-def _check_folder(folder: Path) -> tuple[list[str], int]:
-    def examine(file: Path) -> tuple[int, int] | str:
+def _check(source: Source) -> tuple[list[str], int]:
+    def examine(index: int) -> tuple[int, int] | str:
         try:
-            return open_image(file).size
+            return source.read(index).size
         except ImageError as error:
             return str(error)
 
-    files = find_images(folder)
+    count = len(source.names)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = list(tqdm(pool.map(examine, files), str(folder), len(files), unit="picture", leave=False))
+        results = list(tqdm(pool.map(examine, range(count)), source.title, count, unit="picture", leave=False))
     sizes = [result for result in results if not isinstance(result, str)]
     bad = [result for result in results if isinstance(result, str)]
-    lines = [f"{folder}: {len(sizes)} pictures" + (f", {_describe(sizes)}" if sizes else ": put the images there")]
+    lines = [f"{source.title}: {len(sizes)} pictures" + (f", {_describe(sizes)}" if sizes else "")]
     if bad:
-        lines += [f"  {len(bad)} cannot be read and will be left out; replace or delete them:"]
+        lines += [f"  {len(bad)} cannot be read, and others will stand in for them; replace or delete them:"]
         lines += [f"    {reason}" for reason in bad]
     return lines, len(sizes)
 

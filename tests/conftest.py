@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,13 @@ from cyclegan.networks import Generator
 ROOT = Path(__file__).parent.parent
 settings.register_profile("any-machine", deadline=None)  # a slow machine is no bug
 settings.load_profile("any-machine")
-os.environ |= {"HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False"}
+CACHE = tempfile.TemporaryDirectory(prefix="cyclegan-tests-")  # the user's own stays as it is
+os.environ |= {
+    "CYCLEGAN_CACHE": f"{CACHE.name}/decoded",
+    "HF_DATASETS_CACHE": f"{CACHE.name}/datasets",
+    "HF_HUB_OFFLINE": "1",
+    "GRADIO_ANALYTICS_ENABLED": "False",
+}
 
 
 def picture(seed: int, size: tuple[int, int] = (48, 40), mode: str = "RGB") -> Image.Image:

@@ -1,13 +1,29 @@
+import io
+import os
 import shutil
+import sys
+import tarfile
+import threading
 from pathlib import Path
 
+import datasets
 import pytest
 import torch
 from conftest import picture, run
 from torch import Tensor
 
 from cyclegan.augmentation import crop_and_flip
-from cyclegan.data import DataError, UnpairedBatches, cache_size, find_images, load_domain
+from cyclegan.cache import DataError, Pictures
+from cyclegan.data import (
+    Batch,
+    Prefetch,
+    UnpairedBatches,
+    cache_size,
+    check,
+    find_images,
+    find_pictures,
+    match_names,
+)
 from cyclegan.images import normalise
 
 
@@ -16,37 +32,133 @@ def numbered(count: int, size: int = 36) -> Tensor:
     return torch.arange(count, dtype=torch.uint8)[:, None, None, None].expand(count, 3, size, size).contiguous()
 
 
+def load(batches: UnpairedBatches, step: int, part: slice) -> Batch:
+    return batches.augment(batches.read(step, part))
+
+
 def test_the_decoded_cache_has_room_to_crop() -> None:
     assert [cache_size(size) for size in (64, 128, 256)] == [72, 143, 286]
 
 
-def test_folders_are_searched_and_damaged_files_named(tmp_path: Path) -> None:
-    picture(0).save(tmp_path / "b.jpg")
-    (tmp_path / "deep/er").mkdir(parents=True)
-    picture(1, mode="L").save(tmp_path / "deep/er/a.webp")
-    (tmp_path / ".hidden").mkdir()
-    picture(2).save(tmp_path / ".hidden/c.png")
-    (tmp_path / "notes.txt").write_text("no picture")
-    (tmp_path / "broken.png").write_bytes(b"no picture")
-    assert [file.name for file in find_images(tmp_path)] == ["b.jpg", "broken.png", "a.webp"]
-    domain = load_domain(tmp_path, 36)
-    assert domain.images.shape == (2, 3, 36, 36)
-    assert domain.images.dtype == torch.uint8
-    assert len(domain.skipped) == 1
-    assert "broken.png" in domain.skipped[0]
-    mapped = load_domain(tmp_path, 36, memory_limit=1000)
-    assert torch.equal(mapped.images, domain.images)
+def test_folders_are_searched_in_a_fixed_order(tmp_path: Path) -> None:
+    photos = tmp_path / "train/photos"
+    (photos / "deep/er").mkdir(parents=True)
+    picture(0).save(photos / "b.jpg")
+    picture(1, mode="L").save(photos / "deep/er/a.1.webp")
+    (photos / ".hidden").mkdir()
+    picture(2).save(photos / ".hidden/c.png")
+    (photos / "notes.txt").write_text("no picture")
+    assert [file.name for file in find_images(photos)] == ["b.jpg", "a.1.webp"]
+    source = find_pictures(str(tmp_path), "photos", "")
+    assert source.names == ["b", "deep/er/a.1"]
+    assert [source.read(index).size for index in (0, 1)] == [(48, 40), (48, 40)]
 
 
-@pytest.mark.parametrize("problem", ["missing", "empty", "unreadable"])
+def test_domains_alike_in_names_sizes_and_times_are_told_apart(tmp_path: Path) -> None:
+    for domain in ("photos", "sketches"):
+        (tmp_path / "train" / domain).mkdir(parents=True)
+        for number in range(40):
+            file = tmp_path / "train" / domain / f"{number}.bmp"
+            picture(number + 40 * (domain == "photos")).save(file)
+            os.utime(file, (0, 0))
+    photos, sketches = (find_pictures(str(tmp_path), domain, "") for domain in ("photos", "sketches"))
+    assert photos.fingerprint != sketches.fingerprint
+    shutil.copytree(tmp_path / "train/photos", tmp_path / "copy/train/photos")
+    assert photos.fingerprint == find_pictures(str(tmp_path / "copy"), "photos", "").fingerprint
+
+
+@pytest.mark.parametrize("problem", ["is missing", "holds no pictures"])
 def test_a_folder_without_pictures_is_an_error_that_names_it(tmp_path: Path, problem: str) -> None:
-    folder = tmp_path / "photos"
-    if problem != "missing":
-        folder.mkdir()
-    if problem == "unreadable":
-        (folder / "a.png").write_bytes(b"?")
-    with pytest.raises(DataError, match="photos"):
-        load_domain(folder, 36)
+    if problem != "is missing":
+        (tmp_path / "train/photos").mkdir(parents=True)
+    with pytest.raises(DataError, match=f"train/photos {problem}"):
+        find_pictures(str(tmp_path), "photos", "")
+
+
+def encoded(seed: int) -> bytes:
+    file = io.BytesIO()
+    picture(seed).save(file, "PNG")
+    return file.getvalue()
+
+
+def parquet(folder: Path, **splits: dict[str, list[bytes | None]]) -> str:
+    """A folder of Parquet shards, two a split, as the Hub has them; what to give as --data."""
+    folder.mkdir(exist_ok=True)
+    for split, columns in splits.items():
+        features = datasets.Features({name: datasets.Image() for name in columns})
+        rows = datasets.Dataset.from_dict(columns, features=features)
+        for number in (0, 1):
+            rows.shard(2, number).to_parquet(folder / f"{split}-0000{number}-of-00002.parquet")
+    return f"hf:{folder}"
+
+
+def test_parquet_shards_are_read_by_columns_that_may_have_gaps(tmp_path: Path) -> None:
+    photo = [encoded(0), None, encoded(1), b"damaged"]
+    data = parquet(tmp_path, train={"face": photo, "drawing": [None, encoded(2), encoded(3), None]})
+    photos, sketches = find_pictures(data, "photos", "face"), find_pictures(data, "sketches", "drawing")
+    assert (photos.names, sketches.names) == (["0", "2", "3"], ["1", "2"])
+    assert photos.read(1).tobytes() == picture(1).tobytes()
+    assert sketches.read(0).tobytes() == picture(2).tobytes()
+    assert match_names(photos.names, sketches.names).tolist() == [-1, 1]
+    with pytest.raises(ValueError, match=f"Row 3 of the column face of {data}, split train is not a picture"):
+        photos.read(2)
+    assert len(Pictures(photos, 8)[[0, 1, 2]]) == 3
+
+
+def test_webdataset_shards_and_their_splits(tmp_path: Path) -> None:
+    for split, count in (("train", 3), ("test", 2)):
+        with tarfile.open(tmp_path / f"{split}-0.tar", "w") as shard:
+            for number in range(count):
+                for column in ("photo.png", "sketch.png"):
+                    member = tarfile.TarInfo(f"{number:04d}.{column}")
+                    content = encoded(number if column == "photo.png" else 10 + number)
+                    member.size = len(content)
+                    shard.addfile(member, io.BytesIO(content))
+    data = f"hf:{tmp_path}"
+    sketches = find_pictures(data, "sketches", "sketch.png")
+    assert len(sketches.names) == 3
+    assert sketches.read(2).tobytes() == picture(12).tobytes()
+    assert len(find_pictures(data, "photos", "photo.png", "test").names) == 2
+    assert len(find_pictures(f"{data}:test", "photos", "photo.png").names) == 2
+    assert len(find_pictures(f"{data}:train[1:]", "photos", "photo.png").names) == 2
+
+
+def test_shards_are_decoded_once_until_they_change(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = parquet(tmp_path, train={"photo": [encoded(0), b"damaged"]})
+    first = find_pictures(data, "photos", "photo")
+    assert find_pictures(data, "photos", "photo").fingerprint == first.fingerprint
+    assert find_pictures(f"{data}:train[:1]", "photos", "photo").fingerprint != first.fingerprint
+    assert torch.equal(*Pictures(first, 8)[[0, 1]])
+    parquet(tmp_path, train={"photo": [encoded(0), encoded(1)]})
+    second = find_pictures(data, "photos", "photo")
+    assert second.fingerprint != first.fingerprint
+    assert not torch.equal(*Pictures(second, 8)[[0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("data", "column", "words"),
+    [
+        ("hf:{}", "face", "has no column face, only photo, sketch: say which .* with --photo-column"),
+        ("hf:{}", "sketch", "There are no pictures in the column sketch"),
+        ("hf:{}:valid", "photo", "The valid split of .* cannot be loaded: .*valid"),
+        ("hf:{}/nowhere", "photo", "nowhere cannot be loaded: "),
+    ],
+)
+def test_what_a_data_set_lacks_is_a_sentence(tmp_path: Path, data: str, column: str, words: str) -> None:
+    parquet(tmp_path, train={"photo": [encoded(0), encoded(1)], "sketch": [None, None]})
+    with pytest.raises(DataError, match=words):
+        find_pictures(data.format(tmp_path), "photos", column)
+
+
+def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(DataError, match="pip install datasets"):
+        find_pictures("hf:user/name", "photos", "photo")
+
+
+def test_pairs_are_found_by_name() -> None:
+    assert match_names(["a", "b", "c", "b"], ["d", "b", "a"]).tolist() == [-1, 1, 0]
+    assert match_names([], []).shape == (0,)
 
 
 def test_every_picture_comes_once_a_pass_and_the_domains_are_independent() -> None:
@@ -62,21 +174,38 @@ def test_every_picture_comes_once_a_pass_and_the_domains_are_independent() -> No
     assert later != photos
 
 
+def test_pairs_come_together_unless_one_of_them_cannot_be_read(tmp_path: Path) -> None:
+    for domain, ending in (("photos", "png"), ("sketches", "bmp")):
+        (tmp_path / "train" / domain).mkdir(parents=True)
+        for number in range(4):
+            picture(number, (32, 32)).save(tmp_path / "train" / domain / f"{number}.{ending}")
+    (tmp_path / "train/photos/1.png").write_bytes(b"?")
+    (tmp_path / "train/sketches/2.bmp").write_bytes(b"?")
+    photos, sketches = (Pictures(find_pictures(str(tmp_path), name, ""), 36) for name in ("photos", "sketches"))
+    batches = UnpairedBatches(photos, sketches, 32, 32, 0, match_names(photos.names, sketches.names))
+    numbers, partners, meant = batches.indices(0)
+    assert numbers[meant].tolist() == partners[meant].tolist()
+    assert set(numbers[meant].tolist()) == {0, 1, 2, 3}
+    photo, sketch, paired = load(batches, 0, slice(0, 32))
+    assert paired.tolist() == [bool(pair) and number in (0, 3) for number, pair in zip(numbers, meant, strict=True)]
+    assert torch.equal(photo[paired], sketch[paired])
+
+
 def test_a_batch_larger_than_the_data_set_is_full() -> None:
     batches = UnpairedBatches(numbered(3), numbered(2), 32, 8, seed=0)
     assert len(batches) == 1
-    assert batches.load(5, slice(0, 8))[1].shape == (8, 3, 32, 32)
+    assert load(batches, 5, slice(0, 8))[1].shape == (8, 3, 32, 32)
 
 
 def test_a_batch_is_a_function_of_its_step_however_it_is_shared() -> None:
     images = torch.randint(0, 256, (9, 3, 36, 36), dtype=torch.uint8)
     batches = UnpairedBatches(images, images.flip(0), 32, 6, seed=0)
-    whole = batches.load(4, slice(0, 6))
-    batches.load(9, slice(0, 6))
-    halves = [UnpairedBatches(images, images.flip(0), 32, 6, seed=0).load(4, slice(a, a + 3)) for a in (0, 3)]
+    whole = load(batches, 4, slice(0, 6))
+    load(batches, 9, slice(0, 6))
+    halves = [load(UnpairedBatches(images, images.flip(0), 32, 6, seed=0), 4, slice(a, a + 3)) for a in (0, 3)]
     for domain in (0, 1):
         assert torch.equal(whole[domain], torch.cat([half[domain] for half in halves]))
-    other = UnpairedBatches(images, images.flip(0), 32, 6, seed=1).load(4, slice(0, 6))
+    other = load(UnpairedBatches(images, images.flip(0), 32, 6, seed=1), 4, slice(0, 6))
     assert not torch.equal(whole[0], other[0])
 
 
@@ -91,10 +220,57 @@ def test_crops_and_flips_are_exact() -> None:
 def test_augmentation_reaches_every_corner_and_both_sides() -> None:
     ramp = torch.arange(34, dtype=torch.uint8).expand(1, 3, 34, 34).contiguous()
     batches = UnpairedBatches(ramp, ramp, 32, 64, seed=0)
-    photo = batches.load(0, slice(0, 64)).photo
+    photo = load(batches, 0, slice(0, 64)).photo
     left = ((photo[:, 0, 0, 0] + 1) * 127.5).round().int().tolist()
     assert set(left) == {0, 1, 2, 31, 32, 33}
     assert torch.equal(photo[0, 0, 0], normalise(ramp)[0, 0, 0, left[0] :][:32]) or left[0] > 2
+
+
+def test_batches_are_read_ahead_in_order() -> None:
+    asked = []
+    third = threading.Event()
+
+    def read(number: int, name: str) -> str:
+        asked.append(number)
+        if number == 2:
+            third.set()
+        return f"{number}{name}"
+
+    ahead = Prefetch(read, ((number, "x") for number in range(5)), ahead=3)
+    assert third.wait(10), "before anything was asked for"
+    assert asked == [0, 1, 2]
+    assert list(ahead) == ["0x", "1x", "2x", "3x", "4x"]
+    assert asked == [0, 1, 2, 3, 4]
+
+
+def test_waiting_is_measured() -> None:
+    barrier = threading.Event()
+    ahead = Prefetch(lambda: barrier.wait(10), [()])
+    threading.Timer(0.2, barrier.set).start()
+    assert next(ahead)
+    assert 0.1 < ahead.waited < 10
+
+
+def test_what_goes_wrong_while_reading_ahead_comes_out_where_it_belongs() -> None:
+    def read(number: int) -> float:
+        return 1 / (2 - number)
+
+    ahead = Prefetch(read, ((number,) for number in range(4)))
+    assert [next(ahead), next(ahead)] == [0.5, 1]
+    with pytest.raises(ZeroDivisionError):
+        next(ahead)
+
+
+def test_a_program_that_fails_with_batches_due_ends_at_once() -> None:
+    program = """
+import time
+from cyclegan.data import Prefetch
+ahead = Prefetch(lambda number: time.sleep(0.1), ((number,) for number in range(10**6)))
+next(ahead)
+raise SystemExit("It failed.")
+"""
+    result = run("-c", program)
+    assert (result.returncode, result.stderr) == (1, "It failed.\n")
 
 
 def test_check_data_reports_and_advises(dataset: Path, tmp_path: Path) -> None:
@@ -112,3 +288,12 @@ def test_check_data_reports_and_advises(dataset: Path, tmp_path: Path) -> None:
     assert "train/sketches is missing" in bad.stdout
     assert "Not ready" in bad.stdout
     assert "Traceback" not in bad.stdout + bad.stderr
+
+
+def test_check_data_looks_into_shards(tmp_path: Path) -> None:
+    data = parquet(tmp_path, train={"photo": [encoded(0), b"?"], "sketch": [encoded(0), None]})
+    lines, usable = check(data, {"photos": "photo", "sketches": "sketch"})
+    assert usable
+    assert lines[0] == f"the column photo of {data}, split train: 1 pictures, all 48 x 40"
+    assert "Row 1" in lines[2]
+    assert "The test split" in lines[-2]

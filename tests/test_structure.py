@@ -11,6 +11,7 @@ from conftest import ROOT
 # A module may import only from the layers before its own
 LAYERS = [
     {"augmentation", "images", "networks", "losses", "pool", "checkpoint"},
+    {"cache"},
     {"data"},
     {"pipeline"},
     {"hub", "evaluation"},

@@ -1,0 +1,157 @@
+"""Pictures that are decoded when they are first needed, and then never again: a file on disk holds them for every run.
+
+The file is a mark of 32 bits per picture, and then the pixels. A mark that is neither "not yet" nor "unreadable" is a
+checksum of the pixels, so the processes that share a file need no lock and no order of writing: whatever was only half
+written, by a killed process or a cut of power, does not fit its mark and is decoded again.
+"""
+
+import errno
+import hashlib
+import itertools
+import os
+import threading
+import zlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import PIL
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from .images import ImageError, crop_square, to_tensor
+
+VERSION = 1  # of the file's layout; another one makes new files
+NOT_YET, UNREADABLE = 0, 1  # marks; see _checksum for the others
+
+
+class DataError(ValueError):
+    """A data set that cannot be trained on; the message says what is wrong and what to do."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The pictures of one domain, wherever they come from, in a fixed order.
+
+    Args:
+        title: what to call them in a message. names: of each picture; those of a pair are equal.
+        fingerprint: changes whenever a picture may have changed. read: a picture by its place in the order; it raises
+            ImageError where there is none to be had, and may be called by several threads at once.
+    """
+
+    title: str
+    names: Sequence[str]
+    fingerprint: str
+    read: Callable[[int], Image.Image]
+
+
+def cache_folder() -> Path:
+    """Where decoded pictures are kept: CYCLEGAN_CACHE, or `cyclegan` in the user's folder for such things."""
+    if given := os.environ.get("CYCLEGAN_CACHE"):
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cyclegan"
+
+
+class Pictures:
+    """The pictures of a source, cut to squares: `pictures[[3, 1]]` is a (2, 3, size, size) uint8 tensor.
+
+    One that cannot be read is named once in the output, and the next one that can be stands in for it: which pixels
+    an index gives depends on the source alone, not on what was decoded before or by whom.
+
+    Raises:
+        DataError: the cache cannot be written; or, when indexed, no picture of the source can be read.
+    """
+
+    def __init__(self, source: Source, size: int) -> None:
+        self.source, self.names = source, source.names
+        count = len(source.names)
+        self.shape = (count, 3, size, size)
+        key = hashlib.sha256(repr((VERSION, PIL.__version__, source.fingerprint, count, size)).encode())
+        path = cache_folder() / f"{key.hexdigest()[:24]}.pixels"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.open("ab").close()
+            os.truncate(path, count * (4 + 3 * size * size))  # all holes at first; a file that is there stays as it is
+            self._file = path.open("r+b", buffering=0)
+        except OSError as error:
+            raise self._disk_error(error) from None
+        self._marks = np.memmap(path, np.uint32, "r", shape=(count,))
+        self._pixels = np.memmap(path, np.uint8, "r", offset=4 * count, shape=self.shape)
+        self._readable: list[bool | None] = [None] * count  # as far as this process knows
+        self._writing = threading.Lock()
+        self._workers = ThreadPoolExecutor(os.cpu_count())  # threads: Pillow lets go of the interpreter as it decodes
+        for index in np.flatnonzero(self._marks == UNREADABLE):
+            self._mark(int(index), NOT_YET)  # a new run tries again, and names again what it cannot read
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, indices: Sequence[int]) -> Tensor:
+        for _ in self._workers.map(self._decode, {index for index in indices if not self._known(index)}):
+            pass
+        chosen = [self._stand_in(index) for index in indices]
+        pinned = torch.cuda.is_initialized()  # from there the copy to the GPU runs beside the computation
+        pictures = torch.empty((len(chosen), *self.shape[1:]), dtype=torch.uint8, pin_memory=pinned)
+        np.take(self._pixels, chosen, axis=0, out=pictures.numpy(), mode="clip")  # any other mode makes a copy first
+        return pictures
+
+    def are_readable(self, indices: Sequence[int]) -> list[bool]:
+        """Which of some pictures that were already asked for are themselves, and not another that stands in."""
+        return [bool(self._readable[index]) for index in indices]
+
+    def _stand_in(self, index: int) -> int:
+        for candidate in itertools.chain(range(index, len(self)), range(index)):
+            if not self._known(candidate):
+                self._decode(candidate)
+            if self._readable[candidate]:
+                return candidate
+        raise DataError(f"None of the {len(self)} pictures in {self.source.title} can be read: see the reasons above.")
+
+    def _known(self, index: int) -> bool:
+        """Whether a picture was decoded, or found to be unreadable, by this process or another."""
+        if self._readable[index] is None:
+            mark = self._marks[index]
+            if mark == UNREADABLE:
+                self._readable[index] = False
+            elif mark != NOT_YET and mark == _checksum(self._pixels[index]):
+                self._readable[index] = True
+        return self._readable[index] is not None
+
+    def _decode(self, index: int) -> None:
+        try:
+            pixels = to_tensor(crop_square(self.source.read(index), self.shape[-1])).numpy()
+        except ImageError as error:
+            tqdm.write(f"Left out: {error}")
+            self._mark(index, UNREADABLE)
+            self._readable[index] = False
+        else:
+            self._write(self._pixels.offset + index * pixels.size, pixels.tobytes())
+            self._mark(index, _checksum(pixels))
+            self._readable[index] = True
+
+    def _mark(self, index: int, mark: int) -> None:
+        self._write(4 * index, np.uint32(mark).tobytes())
+
+    def _write(self, position: int, content: bytes) -> None:
+        # Not through the memory map, where a full disk is no error but a signal that kills
+        try:
+            with self._writing:
+                self._file.seek(position)
+                if self._file.write(content) < len(content):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            raise self._disk_error(error) from None
+
+    def _disk_error(self, error: OSError) -> DataError:
+        return DataError(
+            f"The decoded pictures of {self.source.title} cannot be kept in {cache_folder()}: {error.strerror}. Make "
+            "room there, or set CYCLEGAN_CACHE to a folder elsewhere."
+        )
+
+
+def _checksum(pixels: np.ndarray) -> int:
+    return zlib.crc32(pixels.data) | 2  # never a mark with another meaning
