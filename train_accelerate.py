@@ -4,13 +4,14 @@ One GPU, many, or none: Accelerate decides how it is launched, this file is the 
 """
 
 import csv
+import hashlib
 import math
 import os
 import signal
 import sys
 import time
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -340,7 +341,7 @@ def train(config: TrainConfig) -> None:
         Pictures(find_pictures(config.data, domain, column), cache_size(config.image_size))
         for domain, column in config.columns.items()
     )
-    pictures = {"photos": len(photos), "sketches": len(sketches)}
+    pictures = {"photos": fingerprint(photos.names), "sketches": fingerprint(sketches.names)}
     accelerator.print(f"{len(photos)} photos and {len(sketches)} sketches to train on.")
     partners = match_names(photos.names, sketches.names) if config.paired_weight else None
     if partners is not None:
@@ -587,8 +588,13 @@ def summary(figures: dict[str, float]) -> str:
     )
 
 
+def fingerprint(names: Sequence[str]) -> str:
+    """How many pictures there are, and a hash of their names: a run cannot go on with others."""
+    return f"{len(names)} ({hashlib.sha256(chr(10).join(names).encode()).hexdigest()[:8]})"
+
+
 def load_newest(
-    states: Path, state: dict[str, Any], config: TrainConfig, pictures: dict[str, int]
+    states: Path, state: dict[str, Any], config: TrainConfig, pictures: dict[str, str]
 ) -> tuple[int, float]:
     """Bring every part of the newest state back: its step and the best score so far, or the start's if there is none.
 

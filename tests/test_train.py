@@ -313,6 +313,14 @@ def test_wrong_flags_are_a_sentence(dataset: Path, uninterrupted: Path, flags: t
     assert before.keys() == newest(uninterrupted).keys()
 
 
+def test_other_pictures_are_refused(dataset: Path, tmp_path: Path, uninterrupted: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(dataset, data)
+    (data / "train/photos/0.png").rename(data / "train/photos/zero.png")
+    printed = train(data, uninterrupted, "--resume", expect=1)
+    assert re.search(r"photos was 7 \(\w{8}\) and is now 7 \(\w{8}\)", printed)
+
+
 def test_a_preset_gives_the_defaults_and_flags_win() -> None:
     config = train_accelerate.read_flags(["--preset", "reference", "--data", "faces", "--epochs", "3"])
     assert (config.image_size, config.batch_size, config.epochs, config.identity_weight) == (256, 1, 3, 5.0)
