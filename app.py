@@ -1,6 +1,7 @@
 """The Gradio Space: photo to sketch and sketch to photo."""
 
 import base64
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 from cyclegan import FaceSketchPipeline
 from cyclegan.images import ImageError, open_image
+from cyclegan.pipeline import EMBEDDED
 
 EXAMPLES = Path(__file__).parent / "examples"
 ABOUT = """
@@ -29,6 +31,11 @@ def read_upload(payload: ImageData | None) -> Image.Image | None:
         return open_image(base64.b64decode((payload.url or "").partition(",")[2]))  # an API client's data: URL
     except ImageError as error:
         raise gr.Error(str(error), print_exception=False) from None
+
+
+def load() -> FaceSketchPipeline:
+    """The release that CYCLEGAN_WEIGHTS names, a folder or USER/REPO[@REVISION]; without it the embedded weights."""
+    return FaceSketchPipeline.from_pretrained(os.environ.get("CYCLEGAN_WEIGHTS") or EMBEDDED, fallback=True)
 
 
 def build(pipe: FaceSketchPipeline) -> gr.Blocks:
@@ -51,9 +58,10 @@ def build(pipe: FaceSketchPipeline) -> gr.Blocks:
                     return None if picture is None else run(picture)
 
                 image.change(convert, image, result, api_name=api_name, concurrency_limit=1, concurrency_id="model")
-        gr.Markdown(ABOUT)
+        commit = f", commit {pipe.revision[:7]}" if pipe.revision else ""
+        gr.Markdown(f"{ABOUT}\nWeights: {pipe.source}{commit}.")
     return demo
 
 
 if __name__ == "__main__":
-    build(FaceSketchPipeline.from_pretrained()).launch(css=CSS)
+    build(load()).launch(css=CSS)

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import tyro
@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torchvision.utils import make_grid
 from tqdm import tqdm
+from tyro.constructors import PrimitiveConstructorSpec
 
 from cyclegan.augmentation import NUMBERS, augment
 from cyclegan.cache import Pictures
@@ -43,7 +44,7 @@ from cyclegan.data import (
     step_rng,
 )
 from cyclegan.evaluation import SIZE, Pairs, evaluate, find_pairs, load_pairs, luminance_correlation
-from cyclegan.hub import write_release
+from cyclegan.hub import Uploads, fetch_state, write_release
 from cyclegan.images import normalise, to_image
 from cyclegan.losses import discriminator_loss, generator_loss, translate
 from cyclegan.networks import Generator, Padding, PatchDiscriminator, Upsample
@@ -57,6 +58,19 @@ INVERTED = -0.2  # a luminance correlation that is no accident any more
 
 class TrainingError(ValueError):
     """Training cannot start or go on; the message says why and what to do."""
+
+
+ResumeFrom = Annotated[
+    Literal["here", "hub"] | None,
+    PrimitiveConstructorSpec(  # --resume, or --resume hub
+        nargs=(0, 1),
+        metavar="[hub]",
+        choices=("hub",),
+        instance_from_str=lambda given: "hub" if given else "here",
+        is_instance=lambda value: value in ("here", "hub", None),
+        str_from_instance=lambda value: ["hub"] if value == "hub" else [],
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -122,8 +136,8 @@ class TrainConfig:
     """Compile the networks with torch.compile: minutes at the start, for a faster step in long runs."""
     validation_pictures: int = 100
     """Pairs of test/, matched by name, that each epoch is scored on; `best` is the release of the highest FSIM."""
-    resume: bool = False
-    """Go on from the newest state in the output folder."""
+    resume: ResumeFrom = None
+    """Go on from the newest state in the output folder; `--resume hub` fetches the newest of --push-state first."""
     save_every: int | None = None
     """Also save the state after every so many steps; an epoch, SIGTERM and Ctrl-C save it anyway."""
     keep_states: int = 2
@@ -132,6 +146,16 @@ class TrainConfig:
     """Steps between lines in losses.csv and updates of the shown losses, which are means over those steps."""
     tracker: str | None = None
     """Also log to a tracker that Accelerate knows: tensorboard, wandb, trackio, ..."""
+    push_to_hub: str | None = None
+    """Upload each release to this repository, USER/NAME, in the background, and tag it epoch-N; made if not there."""
+    hub_private: bool = False
+    """Make the repository private; one that is there already and public is refused."""
+    hub_best: bool = False
+    """Move a tag `best` to the best release; it takes pairs in test/ to tell."""
+    push_state: bool = False
+    """Upload each state too, to the branch training-state: --resume hub goes on from it on another machine."""
+    data_note: str = ""
+    """For the model card: what the pictures are, and what their licence allows."""
     seed: int = 0
     """Decides the initial weights and every random choice after them."""
 
@@ -148,6 +172,11 @@ class TrainConfig:
         ):  # fmt: skip
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise TrainingError(f"--{name.replace('_', '-')} is at least 1, not {getattr(self, name)}.")
+        for name in ("hub_private", "hub_best", "push_state"):
+            if getattr(self, name) and not self.push_to_hub:
+                raise TrainingError(f"--{name.replace('_', '-')} needs --push-to-hub USER/NAME.")
+        if self.resume == "hub" and not self.push_to_hub:
+            raise TrainingError("--resume hub needs --push-to-hub USER/NAME, where the state is.")
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -335,6 +364,12 @@ def train(config: TrainConfig) -> None:
         raise TrainingError(
             f"{config.output} already holds a run: give --resume to go on with it, or another --output."
         )
+    uploads = None
+    if main_process and config.push_to_hub:
+        uploads = Uploads(config.push_to_hub, config.hub_private, config.output / ".uploads")
+        if config.resume == "hub":
+            fetch_state(uploads.repo, config.output)
+    accelerator.wait_for_everyone()
 
     # Data
     photos, sketches = (
@@ -436,17 +471,27 @@ def train(config: TrainConfig) -> None:
             try:
                 if epoch_ends or step == last_step:
                     folder = config.output / (f"epoch-{epoch:04d}" if epoch_ends else f"step-{step:08d}")
-                    figures = release(config, model, folder, samples, validation, {"epoch": epoch, **means})
+                    progress = {"epoch": epoch, **means}
+                    counts = {"photos": len(photos), "sketches": len(sketches)}
+                    figures = release(config, model, folder, samples, validation, counts, progress)
+                    title = f"Epoch {epoch}: {summary(figures) or bar.postfix}"
+                    tags = [f"epoch-{epoch}" if epoch_ends else f"step-{step}"]
                     if figures:
-                        bar.write(f"Epoch {epoch}: {summary(figures)}", file=sys.stderr)
+                        bar.write(title, file=sys.stderr)
                         append_row(config.output / "figures.csv", {"step": step, "epoch": epoch, **figures})
                         accelerator.log(figures, step=step)
                         score = (figures["photo_to_sketch_fsim"] + figures["sketch_to_photo_fsim"]) / 2
                         if score > best:
                             best = score
                             point("best", folder)
-                facts = {"config": asdict(config), "pictures": pictures, "best": best}
-                save_state(states, step, {n: part.state_dict() for n, part in state.items()}, facts, config.keep_states)
+                            tags += ["best"] * config.hub_best
+                facts = {"config": {name: getattr(config, name) for name in FIXED}, "pictures": pictures, "best": best}
+                tree = {name: part.state_dict() for name, part in state.items()}
+                saved = save_state(states, step, tree, facts, config.keep_states)
+                if uploads and config.push_state:
+                    uploads.state(saved, config.output / "losses.csv", config.output / "figures.csv")
+                if uploads and (epoch_ends or step == last_step):
+                    uploads.release(folder, title, tags)
             except OSError as error:
                 raise TrainingError(
                     f"Step {step} could not be saved in {config.output}: {error}. What was saved before is whole: "
@@ -464,6 +509,9 @@ def train(config: TrainConfig) -> None:
         accelerator.print(f"Stopped after step {step} with its state saved: --resume goes on.")
     else:
         accelerator.print(f"Done after step {step}. The weights: {config.output / 'latest'}")
+    if uploads:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # Ctrl-C no longer means a state to save
+        uploads.finish()
 
 
 def choose_precision(asked: str) -> str:
@@ -561,6 +609,7 @@ def release(
     folder: Path,
     samples: tuple[Tensor, Tensor],
     validation: Pairs | None,
+    counts: dict[str, int],
     progress: dict[str, float],
 ) -> dict[str, float]:
     """Write the averaged generators as a release; their figures on the validation pairs, where there are some."""
@@ -572,11 +621,24 @@ def release(
         scores = evaluate(pipe, validation.photos, validation.sketches)
         figures = {f"{direction}_{name}": value for direction, of in scores.items() for name, value in of.items()}
     pipe = FaceSketchPipeline(sketch_generator, photo_generator, config.image_size, "cpu", torch.float16)
-    write_release(pipe, folder, grid, changed_flags(config), progress | figures)
+    write_release(
+        pipe,
+        folder,
+        grid,
+        config.output / "losses.csv",
+        recipe=changed_flags(config),
+        progress=progress,
+        figures=figures,
+        counts=counts,
+        dataset=hub_dataset(config.data),
+        data_note=config.data_note,
+        repo_id=config.push_to_hub,
+    )
     return figures
 
 
 def summary(figures: dict[str, float]) -> str:
+    """The figures in a line; nothing if there are none."""
     return "; ".join(
         " ".join(
             [
@@ -585,6 +647,7 @@ def summary(figures: dict[str, float]) -> str:
             ]
         )
         for direction in DIRECTIONS
+        if figures
     )
 
 
@@ -617,10 +680,18 @@ def load_newest(
     return step, facts["best"]
 
 
+def hub_dataset(data: str) -> str | None:
+    """The data set on the Hub that `--data` names, for the model card; no folder of this machine."""
+    name = data.removeprefix("hf:").partition(":")[0]
+    return name if data.startswith("hf:") and not Path(name).exists() else None
+
+
 def changed_flags(config: TrainConfig) -> dict[str, str]:
     """The flags that differ from their defaults: the recipe, as a person would type it."""
     defaults = TrainConfig(config.data)
-    skipped = {"data", "output", "resume", "keep_states", "log_every", "tracker"}
+    skipped = {"data", "output", "resume", "keep_states", "log_every", "tracker"} | {
+        *("push_to_hub", "hub_private", "hub_best", "push_state", "data_note")
+    }
     return {
         f"--{name.replace('_', '-')}": str(value)
         for name, value in asdict(config).items()

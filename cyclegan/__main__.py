@@ -1,4 +1,4 @@
-"""The command line: `python -m cyclegan convert | evaluate | check-data`."""
+"""The command line: `python -m cyclegan convert | evaluate | check-data | import-weights | deploy`."""
 
 import json
 import sys
@@ -14,8 +14,11 @@ from tqdm import tqdm
 from .checkpoint import atomic
 from .data import DataError, check, find_images
 from .evaluation import PROTOCOL, SIZE, find_pairs, load_pairs
+from .hub import HubError
+from .hub import deploy as deploy_space
 from .images import ImageError, open_image
-from .pipeline import BATCH, EMBEDDED, FaceSketchPipeline, WeightsError
+from .importing import read_generator
+from .pipeline import ARCHITECTURE, BATCH, EMBEDDED, FaceSketchPipeline, WeightsError
 from .report import Page, as_text, measure
 
 
@@ -31,7 +34,7 @@ def convert(
         inputs: Pictures, and folders that are searched with all their subfolders.
         to: What to make: a sketch of each photo, or a photo of each sketch.
         out: Folder for the results: PNG files with the names of the inputs, subfolders kept. What is there stays.
-        weights: A release: a folder, or a repository on the Hub. Not given: the embedded weights.
+        weights: A release: a folder, or a repository on the Hub, USER/REPO[@REVISION]. Not given: the embedded weights.
     """
     problems: list[str] = []
     planned = list(_plan(inputs, out, problems))
@@ -40,7 +43,9 @@ def convert(
             f"No pictures in {', '.join(map(str, inputs)) or 'no input'}: name pictures or folders of them."
         )
     todo = [(source, target) for source, target in planned if not target.exists()]
-    pipe = FaceSketchPipeline.from_pretrained(weights)
+    pipe = FaceSketchPipeline.from_pretrained(
+        weights, direction="photo_to_sketch" if to == "sketch" else "sketch_to_photo"
+    )
     run = pipe.photo_to_sketch if to == "sketch" else pipe.sketch_to_photo
     written = 0
     with tqdm(total=len(todo), unit="picture") as bar:
@@ -137,14 +142,61 @@ def check_data(data: tyro.conf.Positional[str], photo_column: str = "photo", ske
     return 0 if usable else 1
 
 
+def import_weights(
+    photo_to_sketch: tyro.conf.Positional[Path],
+    sketch_to_photo: tyro.conf.Positional[Path | None] = None,
+    *,
+    out: Path,
+    image_size: int = 256,
+) -> int:
+    """Make a release of .pth files of other CycleGAN code: the mission's original, or the reference implementation.
+
+    Args:
+        photo_to_sketch: The generator that draws sketches, a state_dict.
+        sketch_to_photo: The one that paints photos; without it the release has one direction.
+        out: Folder for the release, which must not exist.
+        image_size: The working size in pixels: what the generators were trained at. The files do not say it.
+    """
+    if out.exists():
+        raise WeightsError(f"{out} is there already: give another --out.")
+    generators = [read_generator(path) for path in (photo_to_sketch, sketch_to_photo) if path is not None]
+    if len({tuple(getattr(generator, name) for name in ARCHITECTURE) for generator in generators}) > 1:
+        raise WeightsError("The generators of a release must have one architecture; these differ: import each alone.")
+    pipe = FaceSketchPipeline(generators[0], generators[1] if sketch_to_photo else None, image_size, "cpu")
+    with atomic(out) as partial:
+        pipe.save_pretrained(partial)
+    one = generators[0]
+    print(f"{out}: width {one.width}, {one.blocks} blocks, {one.padding} padding, {image_size} x {image_size} pixels.")
+    return 0
+
+
+def deploy(space: tyro.conf.Positional[str], weights: str, dry_run: bool = False, private: bool = False) -> int:
+    """Create a Gradio Space with this app, or bring it up to date.
+
+    Args:
+        space: The Space: USER/NAME.
+        weights: The release that it shows: USER/REPO[@REVISION]. It takes the newest commit of that when it starts.
+        dry_run: List what the Space would get, and send nothing.
+        private: Make the Space private; one that is there already and public is refused.
+    """
+    print("\n".join(deploy_space(space, weights, dry_run, private)))
+    return 0
+
+
 def main() -> None:
     try:
         status = tyro.extras.subcommand_cli_from_dict(
-            {"convert": convert, "evaluate": evaluate, "check-data": check_data},
+            {
+                "convert": convert,
+                "evaluate": evaluate,
+                "check-data": check_data,
+                "import-weights": import_weights,
+                "deploy": deploy,
+            },
             prog="python -m cyclegan",
             description=__doc__,
         )
-    except (DataError, ImageError, WeightsError) as error:
+    except (DataError, HubError, ImageError, WeightsError) as error:
         sys.exit(str(error))
     except OSError as error:
         sys.exit(f"{error}: make room or give another folder to write to; what is already written is kept.")

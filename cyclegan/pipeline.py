@@ -1,17 +1,28 @@
 """FaceSketchPipeline: the two generators, PIL pictures in, PIL pictures out."""
 
 import json
+import warnings
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self, overload
+from typing import Any, Literal, Self, get_args, overload
 
 import torch
 from huggingface_hub import ModelCard, ModelHubMixin, hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from .card import make_card
 from .checkpoint import atomic
 from .images import normalise, open_image, pad_to_multiple, resize_to, to_image, to_tensor
 from .networks import Generator
@@ -21,11 +32,17 @@ EMBEDDED = Path(__file__).parent / "weights"
 BATCH = 8  # pictures converted at once: enough to fill the cores, little enough for a small machine
 
 ARCHITECTURE = ("width", "blocks", "padding", "upsample")
-DIRECTIONS = ("photo_to_sketch", "sketch_to_photo")
+Direction = Literal["photo_to_sketch", "sketch_to_photo"]
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+HTTP_ERRORS: tuple[type[Exception], ...] = HfHubHTTPError.__bases__  # what its client raises: httpx's, and OSError
 
 
 class WeightsError(ValueError):
     """A release that cannot be loaded; the message names the file and the key."""
+
+
+class HubUnreachableError(WeightsError):
+    """The Hub does not answer, and the release is not in the cache."""
 
 
 class FaceSketchPipeline(
@@ -34,7 +51,6 @@ class FaceSketchPipeline(
     pipeline_tag="image-to-image",
     tags=["cyclegan", "face", "sketch", "unpaired-image-translation"],
     license="other",
-    model_card_template=(Path(__file__).parent / "model_card.md").read_text(encoding="utf-8"),
 ):
     """Converts face photos to pencil sketches and back.
 
@@ -44,16 +60,23 @@ class FaceSketchPipeline(
     Train and eval mode of the generators give the same pictures.
 
     Args:
-        sketch_generator: photo -> sketch. photo_generator: sketch -> photo, of the same architecture.
+        sketch_generator: photo -> sketch. photo_generator: sketch -> photo, of the same architecture. One may be None.
         image_size: the working size in pixels: a picture's shorter side is brought to it.
         device: a torch device, or `auto`: CUDA, else Apple's MPS, else the CPU.
         dtype: what the generators compute in; `auto` is bfloat16 or float16 on CUDA and float32 elsewhere.
+
+    Attributes:
+        source: where the weights are from: a repository, the name of a folder, or `embedded weights`.
+        revision: the commit of the repository.
     """
+
+    source = "memory"
+    revision: str | None = None
 
     def __init__(
         self,
-        sketch_generator: Generator,
-        photo_generator: Generator,
+        sketch_generator: Generator | None,
+        photo_generator: Generator | None,
         image_size: int,
         device: str | torch.device = "auto",
         dtype: str | torch.dtype = "auto",
@@ -61,8 +84,21 @@ class FaceSketchPipeline(
         self.image_size = image_size
         self.device = _choose_device(device)
         self.dtype = _choose_dtype(dtype, self.device)
-        self.sketch_generator = sketch_generator.eval().to(self.device, self.dtype)
-        self.photo_generator = photo_generator.eval().to(self.device, self.dtype)
+        given = zip(DIRECTIONS, (sketch_generator, photo_generator), strict=True)
+        self.generators = {name: one.eval().to(self.device, self.dtype) for name, one in given if one is not None}
+
+    @property
+    def sketch_generator(self) -> Generator:
+        return self._generator("photo_to_sketch")
+
+    @property
+    def photo_generator(self) -> Generator:
+        return self._generator("sketch_to_photo")
+
+    def _generator(self, direction: Direction) -> Generator:
+        if direction not in self.generators:
+            raise WeightsError(f"This pipeline has no {direction}: it was loaded, or its release made, without.")
+        return self.generators[direction]
 
     @overload
     def photo_to_sketch(self, images: Image.Image) -> Image.Image: ...
@@ -123,6 +159,8 @@ class FaceSketchPipeline(
         pretrained_model_name_or_path: str | Path = EMBEDDED,
         *,
         revision: str | None = None,
+        direction: Direction | None = None,
+        fallback: bool = False,
         token: str | bool | None = None,
         cache_dir: str | Path | None = None,
         force_download: bool = False,
@@ -132,57 +170,133 @@ class FaceSketchPipeline(
     ) -> Self:
         """Load a release: the embedded weights, a folder, or a repository on the Hub.
 
+        What was loaded from the Hub once is loaded from the cache where the Hub cannot be reached.
+
         Args:
-            pretrained_model_name_or_path: nothing for the weights inside the package, a folder, or `user/repo`.
+            pretrained_model_name_or_path: nothing for the weights inside the package, a folder, or
+                `user/repo[@revision]`.
             revision: a branch, tag or commit of the repository, such as `epoch-12`.
+            direction: load only this one; the other half of the release is not even downloaded.
+            fallback: give the embedded weights, with a warning, where the Hub cannot be reached and the cache is empty.
             token, cache_dir, force_download, local_files_only: as in every `ModelHubMixin`.
             device, dtype: as in the constructor.
 
         Raises:
-            WeightsError: the release is incomplete, damaged, of a newer format, or none at all.
+            WeightsError: no such repository or revision, no access to it, or no release of this project: incomplete,
+                damaged, of a newer format.
+            HubUnreachableError: no network, and nothing in the cache.
         """
         source = str(pretrained_model_name_or_path)
-
-        def find(name: str) -> Path:
-            if Path(source).is_dir():
-                return Path(source) / name
-            return Path(
-                hf_hub_download(
-                    source,
-                    name,
-                    revision=revision,
-                    token=token,
-                    cache_dir=cache_dir,
-                    force_download=force_download,
-                    local_files_only=local_files_only,
-                )
-            )
-
-        try:
-            config = _read_config(find("config.json"))
-            sketch_generator, photo_generator = (
-                _load_generator(config, find(f"{direction}.safetensors")) for direction in DIRECTIONS
-            )
-        except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError) as error:
-            raise WeightsError(f"{source} is neither a folder nor a release that the Hub gives out: {error}") from None
-        return cls(sketch_generator, photo_generator, config["image_size"], device, dtype)
+        folder = Path(source)
+        commit: str | None = None
+        if not folder.is_dir():
+            repo, at = split_revision(source)
+            options = {
+                "token": token,
+                "cache_dir": cache_dir,
+                "force_download": force_download,
+                "local_files_only": local_files_only,
+            }
+            try:
+                folder = _download(repo, revision or at, "config.json", options).parent
+                commit = folder.name  # the weights are of the same commit, even if a newer one arrives now
+                config = _read_config(folder / "config.json")
+                for name in _directions(config, direction, source):
+                    _download(repo, commit, f"{name}.safetensors", options)
+            except HubUnreachableError as error:
+                if not fallback:
+                    raise
+                warnings.warn(f"{error} These are the embedded weights instead.", stacklevel=2)
+                return cls.from_pretrained(direction=direction, device=device, dtype=dtype)
+        config = _read_config(folder / "config.json")
+        generators = {
+            name: _load_generator(config, folder / f"{name}.safetensors")
+            for name in _directions(config, direction, source)
+        }
+        pipe = cls(
+            generators.get("photo_to_sketch"), generators.get("sketch_to_photo"), config["image_size"], device, dtype
+        )
+        pipe.source = "embedded weights" if folder == EMBEDDED else source if commit else folder.resolve().name
+        pipe.revision = commit
+        return pipe
 
     def _save_pretrained(self, save_directory: Path) -> None:
         """Write config.json and one safetensors file a direction, each whole or not at all."""
-        for direction, generator in zip(DIRECTIONS, (self.sketch_generator, self.photo_generator), strict=True):
+        for direction, generator in self.generators.items():
             tensors = {name: tensor.contiguous() for name, tensor in generator.state_dict().items()}
             with atomic(save_directory / f"{direction}.safetensors") as partial:
                 partial.write_bytes(save(tensors))
         config = {
             "format_version": FORMAT_VERSION,
-            **{name: getattr(self.sketch_generator, name) for name in ARCHITECTURE},
+            **{name: getattr(generator, name) for name in ARCHITECTURE},
             "image_size": self.image_size,
         }
+        if len(self.generators) < len(DIRECTIONS):
+            config["directions"] = list(self.generators)
         with atomic(save_directory / "config.json") as partial:
             partial.write_text(json.dumps(config, indent=2) + "\n")
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
-        return super().generate_model_card(*args, image_size=self.image_size, **kwargs)
+        return make_card(
+            self._hub_mixin_info.model_card_data, image_size=self.image_size, directions=list(self.generators), **kwargs
+        )
+
+
+def split_revision(weights: str) -> tuple[str, str | None]:
+    """`user/repo@epoch-12` -> `user/repo`, `epoch-12`; no revision is None."""
+    repo, _, revision = weights.partition("@")
+    return repo, revision or None
+
+
+def one_line(error: BaseException) -> str:
+    """What the Hub's client says in paragraphs, in a line."""
+    cause = str(error.__cause__ or "")
+    return " ".join(f"{error} {'' if cause in str(error) else cause}".split())
+
+
+def _download(repo: str, revision: str | None, name: str, options: dict[str, Any]) -> Path:
+    """Bring one file of a release into the cache, and say in a sentence why that cannot be."""
+    try:
+        return Path(hf_hub_download(repo, name, revision=revision, **options))
+    except HFValidationError:
+        raise WeightsError(f"{repo} is neither a folder nor the name of a repository: USER/REPO.") from None
+    except GatedRepoError:
+        raise WeightsError(f"{repo} is gated: ask for access on its page, and log in with `hf auth login`.") from None
+    except RepositoryNotFoundError:
+        raise WeightsError(
+            f"{repo} is neither a folder nor a repository on the Hub that you have access to. If it is private, "
+            "log in with `hf auth login` or set HF_TOKEN."
+        ) from None
+    except RevisionNotFoundError:
+        raise WeightsError(f"{repo} has no branch, tag or commit {revision}.") from None
+    except LocalEntryNotFoundError as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, HfHubHTTPError) and cause.response.status_code in (401, 403):
+            raise WeightsError(f"Your token has no access to {repo}: {one_line(cause)}") from None
+        raise HubUnreachableError(
+            f"{repo} is not in the cache, and the Hub cannot be reached: {one_line(cause)}"
+        ) from None
+    except EntryNotFoundError:
+        raise WeightsError(f"{repo} has no {name}: it is not a whole face-sketch release.") from None
+    except HTTP_ERRORS as error:
+        if isinstance(error, HfHubHTTPError) and error.response.status_code in (401, 403):
+            raise WeightsError(f"Your token has no access to {repo}: {one_line(error)}") from None
+        with suppress(LocalEntryNotFoundError, ValueError):  # for a hang-up the client does not look into its cache
+            return Path(hf_hub_download(repo, name, revision=revision, **options | {"local_files_only": True}))
+        raise HubUnreachableError(f"{repo} could not be downloaded: {one_line(error)}") from None
+
+
+def _directions(config: dict[str, Any], direction: Direction | None, source: str) -> tuple[Direction, ...]:
+    """The directions to load: all that the release has, or the one that was asked for."""
+    given = config.get("directions", DIRECTIONS)
+    there = tuple(name for name in DIRECTIONS if isinstance(given, list | tuple) and name in given)
+    if not there:
+        raise WeightsError(f"The config.json of {source} names no direction that this cyclegan knows: {given!r}.")
+    if direction is None:
+        return there
+    if direction not in there:
+        raise WeightsError(f"{source} has no {direction}, only {' and '.join(there)}.")
+    return (direction,)
 
 
 def _read_config(path: Path) -> dict[str, Any]:

@@ -154,6 +154,11 @@ def test_wrong_weights_name_the_file_and_the_key(release: Path, tmp_path: Path, 
             '{"format_version": 1, "width": -4, "blocks": 1, "padding": "zero", "upsample": "resize", "image_size": 8}',
             "width=-4",
         ),
+        (
+            '{"format_version": 1, "width": 4, "blocks": 1, "padding": "zero", "upsample": "resize", "image_size": 8, '
+            '"directions": 5}',
+            "names no direction that this cyclegan knows: 5",
+        ),
         (None, "config.json is missing"),
     ],
 )
@@ -164,12 +169,6 @@ def test_wrong_configs_say_what_is_wrong(release: Path, tmp_path: Path, config: 
         path.write_text(config)
     with pytest.raises(WeightsError, match=words):
         FaceSketchPipeline.from_pretrained(tmp_path)
-
-
-def test_an_unknown_repository_is_a_sentence() -> None:
-    for name in ("nobody/nothing", "no such folder/at/all"):
-        with pytest.raises(WeightsError, match=f"{name} is neither a folder nor a release"):
-            FaceSketchPipeline.from_pretrained(name)
 
 
 def test_importing_the_package_is_light() -> None:

@@ -22,11 +22,11 @@ from cyclegan.checkpoint import list_states, load_state
 SCRIPT = ROOT / "train_accelerate.py"
 TINY = ("--image-size", "32", "--width", "4", "--blocks", "1", "--batch-size", "2", "--log-every", "1")
 # Two threads may share a sum differently from run to run; with one, equal means equal
-ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
 def train(dataset: Path, output: Path, *flags: str, expect: int = 0) -> str:
-    result = run(SCRIPT, "--data", dataset, "--output", output, *TINY, *flags, env=ONE_THREAD)
+    result = run(SCRIPT, "--data", dataset, "--output", output, *TINY, *flags, env=os.environ | ONE_THREAD)
     assert result.returncode == expect, result.stderr
     if expect >= 0:
         assert "Traceback" not in result.stderr, result.stderr
@@ -57,7 +57,7 @@ def test_launched_by_accelerate_it_writes_a_release(dataset: Path, tmp_path: Pat
     flags = ("--max-steps", "2", "--epochs", "1", "--mixed-precision", "bf16")
     result = run(
         "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1", SCRIPT,
-        "--data", dataset, "--output", output, *TINY, *flags, env=ONE_THREAD,
+        "--data", dataset, "--output", output, *TINY, *flags, env=os.environ | ONE_THREAD,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert "7 photos and 5 sketches to train on." in result.stdout
@@ -71,6 +71,7 @@ def test_launched_by_accelerate_it_writes_a_release(dataset: Path, tmp_path: Pat
         "photo_to_sketch.safetensors",
         "sketch_to_photo.safetensors",
         "samples.png",
+        "curves.png",
     }
     pipe = FaceSketchPipeline.from_pretrained(latest)
     assert pipe.photo_to_sketch(picture(0, (40, 40))).size == (32, 32)
@@ -129,7 +130,7 @@ def test_interrupted_within_an_epoch_it_loses_nothing_that_was_saved(
     output, script = tmp_path / "run", tmp_path / "interrupted.py"
     script.write_text(INTERRUPTED.replace("SIGNAL", str(int(signal_number))))
     flags = ("--data", dataset, "--output", output, *TINY, "--max-steps", "6", "--save-every", "2")
-    result = run(script, *flags, env=ONE_THREAD)
+    result = run(script, *flags, env=os.environ | ONE_THREAD)
     if signal_number == signal.SIGKILL:
         assert result.returncode == -signal.SIGKILL
     else:
@@ -149,7 +150,7 @@ def test_killed_while_saving_it_goes_on_from_the_state_before(
     flags = ("--data", dataset, "--output", output, *TINY, "--max-steps", "6")
     killer = tmp_path / "killer.py"
     killer.write_text(KILLED.replace("sys.argv[1]", f"{str(SCRIPT)!r}").replace("MARK", mark))
-    result = run(killer, *flags, env=ONE_THREAD)
+    result = run(killer, *flags, env=os.environ | ONE_THREAD)
     assert result.returncode == -signal.SIGKILL
     assert [load_state(path)[0] for path in list_states(output / "states")] == [4]
     FaceSketchPipeline.from_pretrained(output / "latest")
@@ -162,8 +163,8 @@ def test_killed_while_saving_it_goes_on_from_the_state_before(
 def test_a_full_disk_is_a_sentence_and_loses_nothing(dataset: Path, tmp_path: Path) -> None:
     train(dataset, tmp_path, "--max-steps", "1")
     result = run(
-        SCRIPT, "--data", dataset, "--output", tmp_path, *TINY, "--max-steps", "2", "--resume", env=ONE_THREAD,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20)),
+        SCRIPT, "--data", dataset, "--output", tmp_path, *TINY, "--max-steps", "2", "--resume",
+        env=os.environ | ONE_THREAD, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20)),
     )  # fmt: skip
     assert result.returncode == 1
     assert "Step 2 could not be saved" in result.stderr
@@ -230,7 +231,7 @@ def test_two_processes_train_as_one(dataset: Path, tmp_path: Path, options: tupl
     result = run(
         "-m", "torch.distributed.run", "--nproc-per-node", "2", script,
         "--data", dataset, "--output", tmp_path / "two", *TINY, *flags,
-        env=ONE_THREAD | {"ACCELERATE_USE_CPU": "true"},
+        env=os.environ | ONE_THREAD | {"ACCELERATE_USE_CPU": "true"},
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert "2 processes on cpu" in result.stdout
@@ -277,7 +278,7 @@ def test_alarms_are_raised_once_an_epoch(dataset: Path, tmp_path: Path) -> None:
     script = tmp_path / "alarmed.py"
     script.write_text("import train_accelerate\ntrain_accelerate.WON = 9\ntrain_accelerate.main()")
     flags = ("--data", dataset, "--output", tmp_path / "run", *TINY, "--max-steps", "6")
-    result = run(script, *flags, env=ONE_THREAD)
+    result = run(script, *flags, env=os.environ | ONE_THREAD)
     assert result.stderr.count("the sketch discriminator wins outright") == 2, "of two epochs"
 
 
@@ -330,9 +331,9 @@ def test_a_preset_gives_the_defaults_and_flags_win() -> None:
 
 
 def test_flags_out_of_range_are_refused(dataset: Path, tmp_path: Path) -> None:
-    result = run(SCRIPT, "--data", dataset, "--output", tmp_path, "--max-steps", "0", env=ONE_THREAD)
+    result = run(SCRIPT, "--data", dataset, "--output", tmp_path, "--max-steps", "0", env=os.environ | ONE_THREAD)
     assert "--max-steps is at least 1, not 0" in result.stderr
-    result = run(SCRIPT, "--data", dataset, "--output", tmp_path, "--image-size", "30", env=ONE_THREAD)
+    result = run(SCRIPT, "--data", dataset, "--output", tmp_path, "--image-size", "30", env=os.environ | ONE_THREAD)
     assert result.returncode in (1, 2), "by the script, or by the parser as it refuses unknown flags"
     assert "--image-size is a multiple of 4" in result.stderr
     assert "Traceback" not in result.stderr
