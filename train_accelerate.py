@@ -497,7 +497,9 @@ def train(config: TrainConfig) -> None:
                     f"Step {step} could not be saved in {config.output}: {error}. What was saved before is whole: "
                     "make room and go on with --resume."
                 ) from None
-        accelerator.wait_for_everyone()
+        if saving:
+            accelerator.wait_for_everyone()
+            logged_at = time.perf_counter()  # saving is no training
         if epoch_ends:
             warned.clear()
         if stopping:
