@@ -49,7 +49,7 @@ def read_generator(path: Path) -> Generator:
     blocks = (len(convolutions) - 6) // 2
     if blocks < 0 or len(convolutions) % 2:
         raise WeightsError(
-            f"{path} has {len(convolutions)} convolutions, and a ResNet generator 6 and two for each block."
+            f"{path} has {len(convolutions)} convolutions; a ResNet generator has 6, and two for each block."
         )
     width = next(iter(convolutions.values())).shape[0]
     generator = Generator(width, blocks, _padding(list(convolutions), path), "transpose")

@@ -135,7 +135,7 @@ def test_leftovers_that_change_nothing_are_left(tmp_path: Path) -> None:
         (lambda s: s.update({"model.2.weight": torch.rand(4)}), r"model\.2\.weight belongs to batch normalisation"),
         (
             lambda s: [s.pop("model.4.weight"), s.pop("model.4.bias")],
-            r"has 9 convolutions, and a ResNet generator 6 and two for each block",
+            r"has 9 convolutions; a ResNet generator has 6, and two for each block",
         ),
         (lambda s: s.update({"model.4.weight": torch.rand(8, 4, 4, 4)}), r"model\.4\.weight is \(8, 4, 4, 4\)"),
         (lambda s: s.update({"model.1.weight": torch.rand(4, 1, 7, 7)}), r"\(4, 1, 7, 7\) and not \(4, 3, 7, 7\)"),
