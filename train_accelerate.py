@@ -89,7 +89,8 @@ class TrainConfig:
     output: Path = Path("runs/faces")
     """Folder for the releases (epoch-0001, ..., latest, best), the states to resume from, losses.csv, figures.csv."""
     image_size: int = 64
-    """Side of the training pictures in pixels: a multiple of 4, at least 32."""
+    """Side of the training pictures in pixels: a multiple of 4, or of 8 with --compact; at least 32. It may be another
+    one with --resume: small pictures first are quick to learn from."""
     batch_size: int = 256
     """Pairs per step, over all processes and accumulated parts together."""
     epochs: int = 15
@@ -97,13 +98,17 @@ class TrainConfig:
     max_steps: int | None = None
     """Stop after this many steps, schedule unchanged; a later --resume goes on from there."""
     width: int = 64
-    """Channels of the generators' first convolution; the discriminators always start with 64."""
+    """Channels of the generators' first convolution."""
     blocks: int = 9
     """Residual blocks of each generator."""
     padding: Padding = "reflect"
     """How the generators pad: reflect shows no borders, zero is the mission's original."""
     upsample: Upsample = "transpose"
     """How the generators enlarge: transpose as in the paper, resize leaves no checkerboard."""
+    compact: bool = False
+    """Generators made for the CPU, which work on 2 x 2 pixels at a time: a quarter of the work."""
+    discriminator_width: int = 64
+    """Channels of the discriminators' first convolution."""
     learning_rate: float = 2e-4
     """Of both Adam optimizers, betas (0.5, 0.999)."""
     learning_rate_batch: int | None = None
@@ -164,8 +169,9 @@ class TrainConfig:
         return {"photos": self.photo_column, "sketches": self.sketch_column}
 
     def __post_init__(self) -> None:
-        if self.image_size < 32 or self.image_size % 4:
-            raise TrainingError(f"--image-size is a multiple of 4 and at least 32, not {self.image_size}.")
+        multiple = 8 if self.compact else 4
+        if self.image_size < 32 or self.image_size % multiple:
+            raise TrainingError(f"--image-size is a multiple of {multiple} and at least 32, not {self.image_size}.")
         for name in (
             "batch_size", "epochs", "max_steps", "learning_rate_batch", "identity_every", "gradient_accumulation",
             "save_every", "keep_states", "log_every",
@@ -186,12 +192,13 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 # What a resumed run must share with its state; every other flag may change
 FIXED = (
-    "image_size",
     "batch_size",
     "width",
     "blocks",
     "padding",
     "upsample",
+    "compact",
+    "discriminator_width",
     "pool_size",
     "spectral_norm",
     "gradient_accumulation",
@@ -234,8 +241,9 @@ def build(config: TrainConfig, accelerator: Accelerator) -> Model:
     device = accelerator.device
     torch.manual_seed(config.seed)
     torch.backends.cudnn.benchmark = True
-    generators = [Generator(config.width, config.blocks, config.padding, config.upsample).to(device) for _ in range(2)]
-    discriminators = [PatchDiscriminator(spectral_norm=config.spectral_norm).to(device) for _ in range(2)]
+    architecture = config.width, config.blocks, config.padding, config.upsample, config.compact
+    generators = [Generator(*architecture).to(device) for _ in range(2)]
+    discriminators = [PatchDiscriminator(config.discriminator_width, config.spectral_norm).to(device) for _ in range(2)]
     averages = [AveragedModel(generator, multi_avg_fn=moving_average(config.ema_decay)) for generator in generators]
     networks: list[nn.Module] = [*generators, *discriminators]
     if config.compile:
@@ -672,7 +680,7 @@ def load_newest(
     step, tree, facts = load_state(saved[-1])
     was, now = facts["config"] | facts["pictures"], asdict(config) | pictures
     for name in (*FIXED, *pictures):
-        if was[name] != now[name]:
+        if was.get(name, now[name]) != now[name]:  # a state of an older version does not say every flag
             raise TrainingError(
                 f"{saved[-1]} cannot be resumed: {name} was {was[name]} and is now {now[name]}. "
                 "Give the old value, or another --output."

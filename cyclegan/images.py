@@ -116,7 +116,7 @@ def denormalise(picture: Tensor) -> Tensor:
     return picture.float().add(1.0).mul(127.5).round().clamp(0, 255).to(torch.uint8)
 
 
-def pad_to_multiple(pictures: Tensor, multiple: int = 4) -> Tensor:
+def pad_to_multiple(pictures: Tensor, multiple: int) -> Tensor:
     """Reflect the right and lower edges until H and W are multiples: (B, 3, H, W) -> (B, 3, H', W').
 
     A side is brought to at least two multiples, since reflection padding inside the generator needs two rows.

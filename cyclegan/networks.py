@@ -3,6 +3,7 @@
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 Padding = Literal["reflect", "zero"]
@@ -38,7 +39,7 @@ class ResidualBlock(nn.Module):
 class Generator(nn.Module):
     """Translates pictures from one domain to the other.
 
-    (B, 3, H, W) in [-1, 1] -> (B, 3, H, W) in [-1, 1]; H and W are multiples of 4 and at least 8.
+    (B, 3, H, W) in [-1, 1] -> (B, 3, H, W) in [-1, 1]; H and W are multiples of `multiple`, at least two of them.
     Nothing in it depends on the batch or on training mode: InstanceNorm keeps no running statistics.
 
     Args:
@@ -47,10 +48,18 @@ class Generator(nn.Module):
         padding: `reflect` as in the paper, or `zero`.
         upsample: `transpose` as in the paper, or `resize`: nearest-neighbour up-sampling and a 3x3 convolution,
             which leaves no checkerboard (Odena et al. 2016, https://distill.pub/2016/deconv-checkerboard).
+        compact: for speed, a quarter of the work: squares of 2 x 2 pixels are folded into channels first and unfolded
+            last (Shi et al. 2016, https://arxiv.org/abs/1609.05158), and what is up-sampled is added to what had its
+            size on the way down (as U-Net joins them, Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597).
     """
 
     def __init__(
-        self, width: int = 64, blocks: int = 9, padding: Padding = "reflect", upsample: Upsample = "transpose"
+        self,
+        width: int = 64,
+        blocks: int = 9,
+        padding: Padding = "reflect",
+        upsample: Upsample = "transpose",
+        compact: bool = False,
     ) -> None:
         super().__init__()
         if width < 1 or blocks < 0:
@@ -60,9 +69,15 @@ class Generator(nn.Module):
             raise ValueError(f"padding is 'reflect' or 'zero', not {padding!r}.")
         if upsample not in ("transpose", "resize"):
             raise ValueError(f"upsample is 'transpose' or 'resize', not {upsample!r}.")
-        self.width, self.blocks, self.padding, self.upsample = width, blocks, padding, upsample
+        self.width, self.blocks, self.padding, self.upsample, self.compact = width, blocks, padding, upsample, compact
+        fold = self.fold = 2 if compact else 1
+        self.multiple = 4 * fold
         mode = modes[padding]
         w = width
+
+        def outer(channels: int, out: int) -> nn.Conv2d:
+            kernel = 3 if compact else 7
+            return nn.Conv2d(channels, out, kernel, padding=kernel // 2, padding_mode=mode)
 
         def up(channels: int, out: int) -> nn.Module:
             if upsample == "transpose":
@@ -70,19 +85,30 @@ class Generator(nn.Module):
             convolution = nn.Conv2d(channels, out, 3, padding=1, padding_mode=mode)
             return nn.Sequential(nn.Upsample(scale_factor=2), *norm_relu(convolution))
 
-        self.layers = nn.Sequential()
-        self.layers.add_module("stem", norm_relu(nn.Conv2d(3, w, 7, padding=3, padding_mode=mode)))  # (B, w, H, W)
-        self.layers.add_module("down1", norm_relu(nn.Conv2d(w, 2 * w, 3, stride=2, padding=1)))  # (B, 2w, H/2, W/2)
-        self.layers.add_module("down2", norm_relu(nn.Conv2d(2 * w, 4 * w, 3, stride=2, padding=1)))  # (B, 4w, H/4, W/4)
-        for i in range(blocks):
-            self.layers.add_module(f"block{i + 1}", ResidualBlock(4 * w, mode))
-        self.layers.add_module("up1", up(4 * w, 2 * w))  # (B, 2w, H/2, W/2)
-        self.layers.add_module("up2", up(2 * w, w))  # (B, w, H, W)
-        self.layers.add_module("head", nn.Conv2d(w, 3, 7, padding=3, padding_mode=mode))  # (B, 3, H, W)
+        # Shapes for h, w = H, W, or half of them in a compact generator
+        self.layers = nn.ModuleDict(
+            {
+                "stem": norm_relu(outer(3 * fold**2, w)),  # (B, w, h, w)
+                "down1": norm_relu(nn.Conv2d(w, 2 * w, 3, stride=2, padding=1)),  # (B, 2w, h/2, w/2)
+                "down2": norm_relu(nn.Conv2d(2 * w, 4 * w, 3, stride=2, padding=1)),  # (B, 4w, h/4, w/4)
+                **{f"block{i + 1}": ResidualBlock(4 * w, mode) for i in range(blocks)},
+                "up1": up(4 * w, 2 * w),  # (B, 2w, h/2, w/2)
+                "up2": up(2 * w, w),  # (B, w, h, w)
+                "head": outer(w, 3 * fold**2),  # (B, 3, h, w)
+            }
+        )
         self.apply(initialise)
 
     def forward(self, image: Tensor) -> Tensor:
-        return torch.tanh(self.layers(image))
+        stem = self.layers["stem"](F.pixel_unshuffle(image, self.fold))
+        down = self.layers["down1"](stem)
+        x = self.layers["down2"](down)
+        for i in range(self.blocks):
+            x = self.layers[f"block{i + 1}"](x)
+        x = self.layers["up1"](x)
+        x = self.layers["up2"](x + down if self.compact else x)
+        x = self.layers["head"](x + stem if self.compact else x)
+        return torch.tanh(F.pixel_shuffle(x, self.fold))
 
 
 class PatchDiscriminator(nn.Module):

@@ -27,11 +27,11 @@ from .checkpoint import atomic
 from .images import normalise, open_image, pad_to_multiple, resize_to, to_image, to_tensor
 from .networks import Generator
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 knew no compact generators
 EMBEDDED = Path(__file__).parent / "weights"
 BATCH = 8  # pictures converted at once: enough to fill the cores, little enough for a small machine
 
-ARCHITECTURE = ("width", "blocks", "padding", "upsample")
+ARCHITECTURE = ("width", "blocks", "padding", "upsample", "compact")
 Direction = Literal["photo_to_sketch", "sketch_to_photo"]
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 HTTP_ERRORS: tuple[type[Exception], ...] = HfHubHTTPError.__bases__  # what its client raises: httpx's, and OSError
@@ -150,7 +150,7 @@ class FaceSketchPipeline(
         What comes out is on this pipeline's device and in its dtype.
         """
         height, width = pictures.shape[-2:]
-        pictures = pad_to_multiple(pictures.to(self.device)).to(self.dtype)
+        pictures = pad_to_multiple(pictures.to(self.device), generator.multiple).to(self.dtype)
         return generator(pictures)[..., :height, :width]
 
     @classmethod
@@ -313,6 +313,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise WeightsError(
             f"{path} has format version {version} and this cyclegan reads up to {FORMAT_VERSION}: update cyclegan."
         )
+    config = {"compact": False} | config  # format 1 does not say it
     for name in (*ARCHITECTURE, "image_size"):
         if name not in config:
             raise WeightsError(f"{path} does not say {name}: fetch the release again.")

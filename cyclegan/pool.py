@@ -24,7 +24,9 @@ class ImagePool:
         fakes = fakes.detach()
         if self.size == 0:
             return fakes
-        stored = fakes[:0] if self.images is None else self.images.to(fakes)  # a loaded pool comes from the CPU
+        if self.images is None or self.images.shape[1:] != fakes.shape[1:]:  # new, or the picture size has changed
+            self.images = fakes[:0]
+        stored = self.images.to(fakes)  # a loaded pool comes from the CPU
         new = fakes[: self.size - len(stored)]
         self.images = torch.cat([stored, new]) if len(new) else stored
 

@@ -143,11 +143,11 @@ def test_tensors_and_pictures_are_the_same_pixels() -> None:
     assert denormalise(torch.tensor([-7.0, 0.0, 7.0])).tolist() == [0, 128, 255]
 
 
-@given(width=st.integers(2, 40), height=st.integers(2, 40))
-def test_padding_is_to_multiples_and_keeps_the_picture(width: int, height: int) -> None:
+@given(width=st.integers(2, 40), height=st.integers(2, 40), multiple=st.sampled_from([4, 8]))
+def test_padding_is_to_multiples_and_keeps_the_picture(width: int, height: int, multiple: int) -> None:
     image = torch.rand(1, 3, height, width)
-    padded = pad_to_multiple(image)
-    assert padded.shape[-1] % 4 == padded.shape[-2] % 4 == 0
-    assert min(padded.shape[-2:]) >= 8
-    assert padded.shape[-1] < max(width + 4, 9)
+    padded = pad_to_multiple(image, multiple)
+    assert padded.shape[-1] % multiple == padded.shape[-2] % multiple == 0
+    assert min(padded.shape[-2:]) >= 2 * multiple
+    assert padded.shape[-1] < max(width + multiple, 2 * multiple + 1)
     assert torch.equal(padded[..., :height, :width], image)

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from cyclegan.networks import Generator, PatchDiscriminator
 
@@ -17,12 +18,29 @@ def test_parameter_counts_are_those_of_the_reference() -> None:
 
 @pytest.mark.parametrize("padding", ["reflect", "zero"])
 @pytest.mark.parametrize("upsample", ["transpose", "resize"])
-def test_generator_keeps_the_shape_and_range(padding: str, upsample: str) -> None:
-    generator = Generator(4, 2, padding, upsample)  # type: ignore[arg-type]
-    for size in ((8, 8), (32, 20)):
+@pytest.mark.parametrize("compact", [False, True])
+def test_generator_keeps_the_shape_and_range(padding: str, upsample: str, compact: bool) -> None:
+    generator = Generator(4, 2, padding, upsample, compact)  # type: ignore[arg-type]
+    assert generator.multiple == (8 if compact else 4)
+    for height, width in ((2, 2), (8, 5)):
+        size = height * generator.multiple, width * generator.multiple
         image = generator(torch.rand(2, 3, *size) * 2 - 1)
         assert image.shape == (2, 3, *size)
         assert image.abs().max() <= 1
+
+
+def test_a_compact_generator_takes_a_quarter_of_the_work_and_has_skips() -> None:
+    def work(generator: Generator, image: torch.Tensor) -> int:
+        with FlopCounterMode(display=False) as counter:
+            generator(image)
+        return counter.get_total_flops()
+
+    image = torch.rand(1, 3, 64, 64)
+    compact = Generator(32, upsample="resize", compact=True)
+    assert work(compact, image) < work(Generator(32, upsample="resize"), image) / 4
+    for name in ("up1", "up2"):  # without what is up-sampled, the picture still passes
+        compact.layers[name].register_forward_hook(lambda module, inputs, output: torch.zeros_like(output))
+    assert compact(image).std() > 0
 
 
 def test_a_wrong_choice_is_named() -> None:

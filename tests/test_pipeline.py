@@ -58,11 +58,12 @@ def test_padding_does_not_show() -> None:
 def test_saved_and_loaded_it_gives_the_same_pictures(release: Path) -> None:
     config = json.loads((release / "config.json").read_text())
     assert config == {
-        "format_version": 1,
+        "format_version": 2,
         "width": 4,
         "blocks": 1,
         "padding": "reflect",
         "upsample": "transpose",
+        "compact": False,
         "image_size": 32,
     }
     assert {file.name for file in release.iterdir()} == {
@@ -145,7 +146,7 @@ def test_wrong_weights_name_the_file_and_the_key(release: Path, tmp_path: Path, 
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ('{"format_version": 2}', "format version 2 .* reads up to 1: update cyclegan"),
+        ('{"format_version": 3}', "format version 3 .* reads up to 2: update cyclegan"),
         ('{"width": 4}', "no format_version"),
         ("[]", "no format_version"),
         ("{", "not valid JSON"),

@@ -202,6 +202,18 @@ def test_accumulated_parts_give_what_the_whole_batch_gives(
     )
 
 
+def test_a_run_of_small_pictures_goes_on_with_larger_ones(dataset: Path, tmp_path: Path) -> None:
+    """With compact generators and narrow discriminators; the pools take pictures of the new size."""
+    flags = ("--compact", "--discriminator-width", "4", "--pool-size", "2")
+    train(dataset, tmp_path, *flags, "--max-steps", "2")
+    train(dataset, tmp_path, *flags, "--max-steps", "4", "--image-size", "40", "--resume")
+    assert newest(tmp_path)["sketch_pool/images"].shape == (2, 3, 40, 40)
+    assert newest(tmp_path)["sketch_discriminator/layers.0.weight"].shape[0] == 4
+    pipe = FaceSketchPipeline.from_pretrained(tmp_path / "latest")
+    assert pipe.sketch_generator.compact
+    assert pipe.image_size == 40
+
+
 EACH_RANK = """
 import os, sys
 from pathlib import Path
