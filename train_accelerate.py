@@ -107,6 +107,8 @@ class TrainConfig:
     """How the generators enlarge: transpose as in the paper, resize leaves no checkerboard."""
     compact: bool = False
     """Generators made for the CPU, which work on 2 x 2 pixels at a time: a quarter of the work."""
+    grey_sketches: bool = False
+    """Make grey sketches: pencil has no colour, and none can be hidden in one."""
     discriminator_width: int = 64
     """Channels of the discriminators' first convolution."""
     learning_rate: float = 2e-4
@@ -198,6 +200,7 @@ FIXED = (
     "padding",
     "upsample",
     "compact",
+    "grey_sketches",
     "discriminator_width",
     "pool_size",
     "spectral_norm",
@@ -242,7 +245,7 @@ def build(config: TrainConfig, accelerator: Accelerator) -> Model:
     torch.manual_seed(config.seed)
     torch.backends.cudnn.benchmark = True
     architecture = config.width, config.blocks, config.padding, config.upsample, config.compact
-    generators = [Generator(*architecture).to(device) for _ in range(2)]
+    generators = [Generator(*architecture, grey).to(device) for grey in (config.grey_sketches, False)]
     discriminators = [PatchDiscriminator(config.discriminator_width, config.spectral_norm).to(device) for _ in range(2)]
     averages = [AveragedModel(generator, multi_avg_fn=moving_average(config.ema_decay)) for generator in generators]
     networks: list[nn.Module] = [*generators, *discriminators]

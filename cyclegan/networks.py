@@ -51,6 +51,7 @@ class Generator(nn.Module):
         compact: for speed, a quarter of the work: squares of 2 x 2 pixels are folded into channels first and unfolded
             last (Shi et al. 2016, https://arxiv.org/abs/1609.05158), and what is up-sampled is added to what had its
             size on the way down (as U-Net joins them, Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597).
+        grey: make grey pictures: the three channels of what comes out are the same.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Generator(nn.Module):
         padding: Padding = "reflect",
         upsample: Upsample = "transpose",
         compact: bool = False,
+        grey: bool = False,
     ) -> None:
         super().__init__()
         if width < 1 or blocks < 0:
@@ -69,7 +71,8 @@ class Generator(nn.Module):
             raise ValueError(f"padding is 'reflect' or 'zero', not {padding!r}.")
         if upsample not in ("transpose", "resize"):
             raise ValueError(f"upsample is 'transpose' or 'resize', not {upsample!r}.")
-        self.width, self.blocks, self.padding, self.upsample, self.compact = width, blocks, padding, upsample, compact
+        self.width, self.blocks, self.padding, self.upsample = width, blocks, padding, upsample
+        self.compact, self.grey = compact, grey
         fold = self.fold = 2 if compact else 1
         self.multiple = 4 * fold
         mode = modes[padding]
@@ -94,7 +97,7 @@ class Generator(nn.Module):
                 **{f"block{i + 1}": ResidualBlock(4 * w, mode) for i in range(blocks)},
                 "up1": up(4 * w, 2 * w),  # (B, 2w, h/2, w/2)
                 "up2": up(2 * w, w),  # (B, w, h, w)
-                "head": outer(w, 3 * fold**2),  # (B, 3, h, w)
+                "head": outer(w, (1 if grey else 3) * fold**2),  # (B, 3, h, w), of a grey picture (B, 1, h, w)
             }
         )
         self.apply(initialise)
@@ -108,7 +111,7 @@ class Generator(nn.Module):
         x = self.layers["up1"](x)
         x = self.layers["up2"](x + down if self.compact else x)
         x = self.layers["head"](x + stem if self.compact else x)
-        return torch.tanh(F.pixel_shuffle(x, self.fold))
+        return torch.tanh(F.pixel_shuffle(x, self.fold)).expand(-1, 3, -1, -1)
 
 
 class PatchDiscriminator(nn.Module):

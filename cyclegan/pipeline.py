@@ -27,7 +27,8 @@ from .checkpoint import atomic
 from .images import normalise, open_image, pad_to_multiple, resize_to, to_image, to_tensor
 from .networks import Generator
 
-FORMAT_VERSION = 2  # 1 knew no compact generators
+FORMAT_VERSION = 2
+NEW = {"compact": False, "grey_sketches": False}  # what format 1 does not say
 EMBEDDED = Path(__file__).parent / "weights"
 BATCH = 8  # pictures converted at once: enough to fill the cores, little enough for a small machine
 
@@ -229,6 +230,7 @@ class FaceSketchPipeline(
         config = {
             "format_version": FORMAT_VERSION,
             **{name: getattr(generator, name) for name in ARCHITECTURE},
+            "grey_sketches": any(generator.grey for generator in self.generators.values()),
             "image_size": self.image_size,
         }
         if len(self.generators) < len(DIRECTIONS):
@@ -313,7 +315,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise WeightsError(
             f"{path} has format version {version} and this cyclegan reads up to {FORMAT_VERSION}: update cyclegan."
         )
-    config = {"compact": False} | config  # format 1 does not say it
+    config = NEW | config
     for name in (*ARCHITECTURE, "image_size"):
         if name not in config:
             raise WeightsError(f"{path} does not say {name}: fetch the release again.")
@@ -323,7 +325,8 @@ def _read_config(path: Path) -> dict[str, Any]:
 def _load_generator(config: dict[str, Any], path: Path) -> Generator:
     """Build the generator that the config describes and fill it; every tensor must be there and fit."""
     try:
-        generator = Generator(**{name: config[name] for name in ARCHITECTURE})
+        grey = path.stem == "photo_to_sketch" and config["grey_sketches"]
+        generator = Generator(**{name: config[name] for name in ARCHITECTURE}, grey=grey)
         tensors = load_file(path)
     except FileNotFoundError:
         raise WeightsError(f"{path} is missing: the release is incomplete, fetch it again.") from None

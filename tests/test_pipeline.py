@@ -64,6 +64,7 @@ def test_saved_and_loaded_it_gives_the_same_pictures(release: Path) -> None:
         "padding": "reflect",
         "upsample": "transpose",
         "compact": False,
+        "grey_sketches": False,
         "image_size": 32,
     }
     assert {file.name for file in release.iterdir()} == {

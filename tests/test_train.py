@@ -20,7 +20,10 @@ from cyclegan import FaceSketchPipeline
 from cyclegan.checkpoint import list_states, load_state
 
 SCRIPT = ROOT / "train_accelerate.py"
-TINY = ("--image-size", "32", "--width", "4", "--blocks", "1", "--batch-size", "2", "--log-every", "1")
+TINY = (
+    "--image-size", "32", "--width", "4", "--blocks", "1", "--batch-size", "2", "--log-every", "1",
+    "--mixed-precision", "no",  # or machines with bf16 would give other losses
+)  # fmt: skip
 # Two threads may share a sum differently from run to run; with one, equal means equal
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
@@ -204,13 +207,16 @@ def test_accumulated_parts_give_what_the_whole_batch_gives(
 
 def test_a_run_of_small_pictures_goes_on_with_larger_ones(dataset: Path, tmp_path: Path) -> None:
     """With compact generators and narrow discriminators; the pools take pictures of the new size."""
-    flags = ("--compact", "--discriminator-width", "4", "--pool-size", "2")
+    flags = ("--compact", "--grey-sketches", "--discriminator-width", "4", "--pool-size", "2")
     train(dataset, tmp_path, *flags, "--max-steps", "2")
     train(dataset, tmp_path, *flags, "--max-steps", "4", "--image-size", "40", "--resume")
     assert newest(tmp_path)["sketch_pool/images"].shape == (2, 3, 40, 40)
     assert newest(tmp_path)["sketch_discriminator/layers.0.weight"].shape[0] == 4
     pipe = FaceSketchPipeline.from_pretrained(tmp_path / "latest")
-    assert pipe.sketch_generator.compact
+    assert pipe.sketch_generator.compact and pipe.photo_generator.compact
+    assert pipe.sketch_generator.grey and not pipe.photo_generator.grey
+    red, green, blue = pipe.photo_to_sketch(picture(1)).split()
+    assert red == green == blue
     assert pipe.image_size == 40
 
 
@@ -262,13 +268,13 @@ def test_two_processes_train_as_one(dataset: Path, tmp_path: Path, options: tupl
 def test_twenty_steps_give_the_recorded_losses(dataset: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
     """A refactoring changes nothing here. Where a change is meant, copy the printed file over the recorded one.
 
-    With another processor's arithmetic they stayed within 0.0002, or with the options, where more is random, 0.001.
+    With other processors' arithmetic they stayed within 0.0006, or with the options, where more is random, 0.001.
     """
     train(dataset, tmp_path, "--max-steps", "20", "--epochs", "5", *CALM, *options)
     recorded = ROOT / "tests" / f"golden_{'options' if options else 'default'}.csv"
     now, then = torch.tensor(losses(tmp_path)), torch.tensor(losses(recorded))
     torch.testing.assert_close(
-        now, then, rtol=0, atol=3e-3 if options else 6e-4, msg=f"{tmp_path / 'losses.csv'} is not {recorded}"
+        now, then, rtol=0, atol=3e-3 if options else 2e-3, msg=f"{tmp_path / 'losses.csv'} is not {recorded}"
     )
 
 
