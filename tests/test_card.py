@@ -40,6 +40,7 @@ def test_the_figures_are_in_the_text_and_in_the_metadata() -> None:
     assert 'from_pretrained("ann/model")' in made.text
     assert "[ann/faces](https://huggingface.co/datasets/ann/faces): 7 photos and 5 sketches, not paired." in made.text
     assert "Drawn by Ann, CC0." in made.text
+    assert "Trained without pairs at 32" in made.text
     assert "--data DATA --width 32\n" in made.text
     assert "| cycle photo | 0.1 |" in made.text
     assert "](samples.png)" in made.text
@@ -59,9 +60,16 @@ def test_what_is_not_known_is_not_claimed() -> None:
     assert "Recipe" not in made.text
     assert ".png" not in made.text
     assert read(made).eval_results is None
+    assert "Trained at" in made.text, "with or without pairs"
     trained = card(**FACTS)
     assert "what their licence allows was not told" in trained.text
     assert "identify anyone" in trained.text
+
+
+def test_pairs_are_owned_up_to() -> None:
+    made = card(**FACTS | {"recipe": {"--paired-weight": "10"}})
+    assert "Trained partly on pairs at" in made.text
+    assert "not paired" not in made.text
 
 
 def test_cards_do_not_leak_into_each_other() -> None:
