@@ -2,23 +2,21 @@
 
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from PIL import Image
-from tqdm import tqdm
 
 from .checkpoint import atomic
-from .data import DataError, check, find_images
+from .convert import convert as convert_files
+from .data import DataError, check
 from .evaluation import PROTOCOL, SIZE, find_pairs, load_pairs
 from .hub import HubError
 from .hub import deploy as deploy_space
-from .images import ImageError, open_image
+from .images import ImageError
 from .importing import read_generator
-from .pipeline import ARCHITECTURE, BATCH, EMBEDDED, FaceSketchPipeline, WeightsError
+from .pipeline import ARCHITECTURE, EMBEDDED, FaceSketchPipeline, WeightsError
 from .report import Page, as_text, measure
 
 
@@ -36,59 +34,7 @@ def convert(
         out: Folder for the results: PNG files with the names of the inputs, subfolders kept. What is there stays.
         weights: A release: a folder, or a repository on the Hub, USER/REPO[@REVISION]. Not given: the embedded weights.
     """
-    problems: list[str] = []
-    planned = list(_plan(inputs, out, problems))
-    if not planned and not problems:
-        raise DataError(
-            f"No pictures in {', '.join(map(str, inputs)) or 'no input'}: name pictures or folders of them."
-        )
-    todo = [(source, target) for source, target in planned if not target.exists()]
-    pipe = FaceSketchPipeline.from_pretrained(
-        weights, direction="photo_to_sketch" if to == "sketch" else "sketch_to_photo"
-    )
-    run = pipe.photo_to_sketch if to == "sketch" else pipe.sketch_to_photo
-    written = 0
-    with tqdm(total=len(todo), unit="picture") as bar:
-        for start in range(0, len(todo), BATCH):
-            opened: list[tuple[Path, Image.Image]] = []
-            for source, target in todo[start : start + BATCH]:
-                try:
-                    opened.append((target, open_image(source)))
-                except ImageError as error:
-                    problems.append(str(error))
-            results = run([image for _, image in opened])
-            for (target, _), result in zip(opened, results, strict=True):
-                with atomic(target) as partial:
-                    result.save(partial, "PNG")
-                written += 1
-            bar.update(min(BATCH, len(todo) - start))
-    there = f", {len(planned) - len(todo)} already there and left" if len(planned) > len(todo) else ""
-    print(f"{written} written to {out}{there}.")
-    for problem in problems:
-        print(f"Skipped: {problem}", file=sys.stderr)
-    return 1 if problems else 0
-
-
-def _plan(inputs: tuple[Path, ...], out: Path, problems: list[str]) -> Iterator[tuple[Path, Path]]:
-    """Where each picture goes: its name with .png, or, where that is taken, its whole name with .png.
-
-    No input is ever written over, and what lies in `out` inside a given folder is not converted again.
-    """
-    found = [
-        (source, out / (source.relative_to(given) if given.is_dir() else source.name))
-        for given in inputs
-        for source in (find_images(given) if given.is_dir() else [given])
-        if out == given or out not in source.parents
-    ]
-    taken = {source.resolve() for source, _ in found}
-    for source, place in found:
-        for target in (place.with_suffix(".png"), place.with_name(f"{place.name}.png")):
-            if target.resolve() not in taken:
-                taken.add(target.resolve())
-                yield source, target
-                break
-        else:
-            problems.append(f"{source} would overwrite {target}: give another --out.")
+    return convert_files(inputs, "photo_to_sketch" if to == "sketch" else "sketch_to_photo", out, weights)
 
 
 def evaluate(

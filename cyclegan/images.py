@@ -15,6 +15,7 @@ from torch import Tensor
 
 MAX_PIXELS = 100_000_000  # more than any phone camera makes by default; 300 MB as RGB
 MIN_SIDE = 4
+REDUCING_GAP = 3  # a picture is brought to this many times its new size cheaply, and from there by bicubic filtering
 Source = str | Path | bytes | Image.Image
 
 
@@ -22,12 +23,15 @@ class ImageError(ValueError):
     """A picture that cannot be used; the message says why, in a sentence for the person who gave it."""
 
 
-def open_image(source: Source, name: str = "") -> Image.Image:
+def open_image(source: Source, name: str = "", size: int = MAX_PIXELS) -> Image.Image:
     """Read an untrusted picture and bring it into one form: upright, RGB, 8 bits, transparency over white.
 
     Args:
         source: a path, the bytes of a file, or a PIL image. Of an animation the first frame is taken.
         name: what to call the picture in an error; a path calls itself.
+        size: to what shorter side the picture will be resized. A JPEG of three times that and more is unpacked at a
+            half, quarter or eighth of its size, which is several times as fast and changes `resize_to`'s pixels by
+            0.2 of 255 on average.
 
     Raises:
         ImageError: the picture is missing, damaged, no picture at all, too small or too large.
@@ -36,7 +40,7 @@ def open_image(source: Source, name: str = "") -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own bomb warning; the limit below is what counts
-            image = source if isinstance(source, Image.Image) else _open(source)
+            image = source if isinstance(source, Image.Image) else _open(source, size)
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise ImageError(
@@ -65,10 +69,11 @@ def open_image(source: Source, name: str = "") -> Image.Image:
         raise ImageError(f"{name} is cut off or damaged ({error}): save or download it again.") from None
 
 
-def _open(source: str | Path | bytes) -> Image.Image:
+def _open(source: str | Path | bytes, size: int) -> Image.Image:
     with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
         width, height = image.size
         if width * height <= MAX_PIXELS:
+            image.draft(None, (REDUCING_GAP * size, REDUCING_GAP * size))
             image.load()
         return image
 
@@ -93,7 +98,7 @@ def resize_to(image: Image.Image, size: int) -> Image.Image:
     """Resize a picture so that its shorter side is `size`, or its longer side 4 x `size` if that is less."""
     scale = min(size / min(image.size), 4 * size / max(image.size))
     width, height = (max(MIN_SIDE, round(side * scale)) for side in image.size)
-    return image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=3.0)
+    return image.resize((width, height), Image.Resampling.BICUBIC, reducing_gap=REDUCING_GAP)
 
 
 def to_tensor(image: Image.Image) -> Tensor:

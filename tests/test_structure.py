@@ -14,7 +14,7 @@ LAYERS = [
     {"cache"},
     {"data"},
     {"pipeline"},
-    {"hub", "evaluation", "importing"},
+    {"convert", "hub", "evaluation", "importing"},
     {"report"},
     {"__main__"},
 ]
