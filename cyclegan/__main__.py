@@ -26,12 +26,15 @@ def convert(
     out: Path,
     weights: str = str(EMBEDDED),
 ) -> int:
-    """Convert pictures and folders of pictures.
+    """Convert pictures, videos and folders of them.
+
+    `accelerate launch -m cyclegan convert ...` shares the files among GPUs and machines. See docs/convert.md.
 
     Args:
-        inputs: Pictures, and folders that are searched with all their subfolders.
+        inputs: Pictures, videos (m4v, mkv, mov, mp4, webm), and folders that are searched with all their subfolders.
         to: What to make: a sketch of each photo, or a photo of each sketch.
-        out: Folder for the results: PNG files with the names of the inputs, subfolders kept. What is there stays.
+        out: Folder for the results: PNG files and videos with the names of the inputs, subfolders kept. What is there
+            stays.
         weights: A release: a folder, or a repository on the Hub, USER/REPO[@REVISION]. Not given: the embedded weights.
     """
     return convert_files(inputs, "photo_to_sketch" if to == "sketch" else "sketch_to_photo", out, weights)

@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -10,14 +11,17 @@ from pathlib import Path
 from threading import Lock
 
 import torch
+from PIL import Image
 from tqdm import tqdm
 
 from .checkpoint import atomic
 from .data import DataError, find_images
 from .images import ImageError, open_image, resize_to
 from .pipeline import BATCH, Direction, FaceSketchPipeline
+from .video import FORMATS, convert_video
 
 Job = tuple[Path, Path]  # an input, and where its result goes
+Run = Callable[[list[Image.Image]], list[Image.Image]]
 
 
 @dataclass
@@ -25,26 +29,34 @@ class Plan:
     """What is to be done; how many results are there already; what cannot be done, a sentence each."""
 
     pictures: list[Job] = field(default_factory=list)
+    videos: list[Job] = field(default_factory=list)
     there: int = 0
     problems: list[str] = field(default_factory=list)
 
 
+@dataclass
+class Done:
+    """What one process did: pictures written, in how many seconds; what could not be converted, a sentence each."""
+
+    pictures: int
+    seconds: float
+    failed: list[str]
+
+
 def convert(inputs: tuple[Path, ...], direction: Direction, out: Path, weights: str) -> int:
-    """Convert pictures, and folders of them, into PNG files in `out`, and print what was done.
+    """Convert pictures into PNG files and videos into videos in `out`, and print what was done.
 
     Returns:
         The exit code: 1 if any input was skipped.
 
     Raises:
-        DataError: no picture was given. WeightsError: as in `from_pretrained`. OSError: the results cannot be written.
+        DataError: nothing was given. WeightsError: as in `from_pretrained`. OSError: the results cannot be written.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         return _convert_together(inputs, direction, out, weights)
     plan = make_plan(inputs, out)
     pipe = FaceSketchPipeline.from_pretrained(weights, direction=direction)
-    start = time.perf_counter()
-    failed = _convert_pictures(pipe, direction, plan.pictures)
-    return _report(plan, failed, out, time.perf_counter() - start)
+    return _report(plan, [_work(pipe, direction, plan.pictures, plan.videos)], out)
 
 
 def _convert_together(inputs: tuple[Path, ...], direction: Direction, out: Path, weights: str) -> int:
@@ -56,32 +68,44 @@ def _convert_together(inputs: tuple[Path, ...], direction: Direction, out: Path,
     state = PartialState(cpu, timeout=timedelta(days=365))  # however long one process waits for another
     (plan,) = broadcast_object_list([make_plan(inputs, out) if state.is_main_process else Plan()])
     pipe = FaceSketchPipeline.from_pretrained(weights, direction=direction, device=state.device)
-    start = time.perf_counter()
-    with state.split_between_processes(plan.pictures) as pictures:
-        failed = gather_object(_convert_pictures(pipe, direction, pictures, quiet=not state.is_main_process))
-    status = 1 if plan.problems or failed else 0
-    if state.is_main_process:
-        _report(plan, failed, out, time.perf_counter() - start)
+    with (
+        state.split_between_processes(plan.pictures) as pictures,
+        state.split_between_processes(plan.videos) as videos,
+    ):
+        done = gather_object([_work(pipe, direction, pictures, videos, quiet=not state.is_main_process)])
+    status = _report(plan, done, out) if state.is_main_process else any(part.failed for part in done) or plan.problems
     state.wait_for_everyone()  # the launcher stops the others once one has ended with 1
     state.destroy_process_group()
-    return status
+    return 1 if status else 0
 
 
-def _convert_pictures(
-    pipe: FaceSketchPipeline, direction: Direction, jobs: list[Job], quiet: bool = False
-) -> list[str]:
+def _work(
+    pipe: FaceSketchPipeline, direction: Direction, pictures: list[Job], videos: list[Job], quiet: bool = False
+) -> Done:
+    run = pipe.photo_to_sketch if direction == "photo_to_sketch" else pipe.sketch_to_photo
+    start = time.perf_counter()
+    failed = _convert_pictures(run, pipe.image_size, pictures, quiet)
+    done = Done(len(pictures) - len(failed), time.perf_counter() - start, failed)
+    for source, target in videos:
+        try:
+            convert_video(source, target, run, pipe.image_size, quiet)
+        except ImageError as error:
+            done.failed.append(str(error))
+    return done
+
+
+def _convert_pictures(run: Run, size: int, jobs: list[Job], quiet: bool) -> list[str]:
     """Convert pictures to PNG files; the files that cannot be read, a sentence each.
 
     One thread at a time uses the generator, which takes all cores or the GPU; the others read and write meanwhile.
     """
-    run = pipe.photo_to_sketch if direction == "photo_to_sketch" else pipe.sketch_to_photo
     generator = Lock()
 
     def work(batch: list[Job]) -> list[str]:
         images, targets, failed = [], [], []
         for source, target in batch:
             try:
-                images.append(resize_to(open_image(source, size=pipe.image_size), pipe.image_size))
+                images.append(resize_to(open_image(source, size=size), size))
                 targets.append(target)
             except ImageError as error:
                 failed.append(str(error))
@@ -96,7 +120,7 @@ def _convert_pictures(
     failed: list[str] = []
     with (
         ThreadPoolExecutor((os.cpu_count() or 1) + 1) as threads,
-        tqdm(total=len(jobs), unit="picture", disable=quiet) as bar,
+        tqdm(total=len(jobs), unit="picture", disable=quiet or not jobs) as bar,
     ):
         for batch, sentences in zip(batches, threads.map(work, batches), strict=True):
             failed += sentences
@@ -104,19 +128,22 @@ def _convert_pictures(
     return failed
 
 
-def _report(plan: Plan, failed: list[str], out: Path, seconds: float) -> int:
-    written = len(plan.pictures) - len(failed)
-    rate = f", {written / seconds:.1f} a second" if written else ""
+def _report(plan: Plan, parts: list[Done], out: Path) -> int:
+    problems = plan.problems + [sentence for part in parts for sentence in part.failed]
+    written = len(plan.pictures) + len(plan.videos) - sum(len(part.failed) for part in parts)
+    pictures, seconds = sum(part.pictures for part in parts), max(part.seconds for part in parts)
+    rate = f", {pictures / seconds:.1f} pictures a second" if pictures else ""
     there = f", {plan.there} already there and left" if plan.there else ""
     print(f"{written} written to {out}{rate}{there}.")
-    problems = plan.problems + failed
     for problem in problems:
         print(f"Skipped: {problem}", file=sys.stderr)
     return 1 if problems else 0
 
 
 def make_plan(inputs: tuple[Path, ...], out: Path) -> Plan:
-    """Where each picture goes: its name with .png, or, where that is taken, its whole name with .png.
+    """Where each result goes: the input's name with .png, or, where that is taken, its whole name with .png.
+
+    A video keeps its ending, and gets it twice where the name is taken.
 
     No input is ever written over, and what lies in `out` inside a given folder is not converted again.
 
@@ -127,23 +154,25 @@ def make_plan(inputs: tuple[Path, ...], out: Path) -> Plan:
     found = [
         (source, out / (source.relative_to(given) if given.is_dir() else source.name))
         for given in inputs
-        for source in (find_images(given) if given.is_dir() else [given])
+        for source in (find_images(given, FORMATS) if given.is_dir() else [given])
         if out == given or out not in source.parents
     ]
     taken = {source.resolve() for source, _ in found}
     for source, place in found:
-        for target in (place.with_suffix(".png"), place.with_name(f"{place.name}.png")):
+        is_video = source.suffix.lower() in FORMATS
+        ending = source.suffix if is_video else ".png"
+        for target in (place.with_suffix(ending), place.with_name(place.name + ending)):
             if target.resolve() not in taken:
                 taken.add(target.resolve())
                 if target.exists():
                     plan.there += 1
                 else:
-                    plan.pictures.append((source, target))
+                    (plan.videos if is_video else plan.pictures).append((source, target))
                 break
         else:
             plan.problems.append(f"{source} would overwrite {target}: give another --out.")
     if plan == Plan():
         raise DataError(
-            f"No pictures in {', '.join(map(str, inputs)) or 'no input'}: name pictures or folders of them."
+            f"No pictures in {', '.join(map(str, inputs)) or 'no input'}: name pictures, videos or folders of them."
         )
     return plan

@@ -96,8 +96,11 @@ def _dataset(name: str, split: str, column: str) -> Source:
     return Source(title, [str(place) for place in places], rows._fingerprint, read)
 
 
-def find_images(folder: Path) -> list[Path]:
+def find_images(folder: Path, others: Iterable[str] = ()) -> list[Path]:
     """Every file below the folder whose ending Pillow knows, in a fixed order; hidden ones are passed over.
+
+    Args:
+        others: more endings to look for, such as `.mp4`.
 
     Raises:
         DataError: there is no such folder.
@@ -107,7 +110,7 @@ def find_images(folder: Path) -> list[Path]:
             f"The folder {folder} is missing: the data set is laid out as train/photos, train/sketches, "
             "test/photos, test/sketches."
         )
-    endings = Image.registered_extensions()
+    endings = {*Image.registered_extensions(), *others}
     found: list[Path] = []
     for parent, folders, names in os.walk(folder):  # several times as fast as Path.rglob, and there may be very many
         folders[:] = sorted(name for name in folders if not name.startswith("."))

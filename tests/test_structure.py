@@ -14,8 +14,8 @@ LAYERS = [
     {"cache"},
     {"data"},
     {"pipeline"},
-    {"convert", "hub", "evaluation", "importing"},
-    {"report"},
+    {"hub", "evaluation", "importing", "video"},
+    {"convert", "report"},
     {"__main__"},
 ]
 

@@ -1,0 +1,132 @@
+"""Folders of pictures, converted by threads and by processes."""
+
+import os
+import resource
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+import pytest
+from conftest import ROOT, picture, run
+from PIL import Image
+
+import cyclegan.convert
+from cyclegan import FaceSketchPipeline
+from cyclegan.convert import convert
+
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    """Twenty pictures of two shapes: three batches."""
+    folder = tmp_path / "album"
+    folder.mkdir()
+    for number in range(20):
+        picture(number, (40, 48) if number % 3 else (60, 44)).save(folder / f"{number:02d}.png")
+    return folder
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.rglob("*") if file.is_file())
+
+
+def test_each_result_has_the_name_of_its_input(
+    album: Path, tmp_path: Path, release: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert convert((album,), "photo_to_sketch", out, str(release)) == 0
+    assert "20 written" in (printed := capsys.readouterr().out)
+    assert float(printed.split()[-3]) > 0, "pictures a second"
+    pipe = FaceSketchPipeline.from_pretrained(release)
+    for file in album.iterdir():
+        alone = np.asarray(pipe.photo_to_sketch(Image.open(file)), np.int16)
+        assert abs(np.asarray(Image.open(out / file.name)) - alone).max() <= 1
+    assert names(out) == names(album)
+
+
+def test_it_reads_and_writes_while_the_generator_works(
+    album: Path, tmp_path: Path, release: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The generator waits in its second batch until the first one is written and the third one read."""
+    read, written = Event(), Event()
+    opened, saved, generated = [], [], []
+    real_open, real_atomic, real_run = (
+        cyclegan.convert.open_image, cyclegan.convert.atomic, FaceSketchPipeline.photo_to_sketch,
+    )  # fmt: skip
+
+    def open_image(*arguments: object, **options: object) -> Image.Image:
+        opened.append(arguments)
+        if len(opened) == 20:
+            read.set()
+        return real_open(*arguments, **options)  # type: ignore[arg-type]
+
+    def atomic(target: Path) -> object:
+        saved.append(target)
+        if len(saved) == 4:
+            written.set()
+        return real_atomic(target)
+
+    def photo_to_sketch(self: FaceSketchPipeline, images: list[Image.Image]) -> list[Image.Image]:
+        generated.append(images)
+        if len(generated) == 2:
+            assert read.wait(60), "no one reads meanwhile"
+            assert written.wait(60), "no one writes meanwhile"
+        return real_run(self, images)
+
+    monkeypatch.setattr(cyclegan.convert, "open_image", open_image)
+    monkeypatch.setattr(cyclegan.convert, "atomic", atomic)
+    monkeypatch.setattr(FaceSketchPipeline, "photo_to_sketch", photo_to_sketch)
+    assert convert((album,), "photo_to_sketch", tmp_path / "out", str(release)) == 0
+    assert len(saved) == 20
+
+
+EACH_PROCESS = """
+import os, runpy, sys, time
+from pathlib import Path
+import cyclegan.convert
+atomic = cyclegan.convert.atomic
+def atomic_and_tell(target):
+    with (Path(__file__).parent / f"rank-{os.environ['RANK']}").open("a") as log:
+        print(target.name, file=log)
+    time.sleep(0.2 * int(os.environ["RANK"]))
+    return atomic(target)
+cyclegan.convert.atomic = atomic_and_tell
+runpy.run_module("cyclegan", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_two_processes_convert_every_file_once(album: Path, tmp_path: Path, release: Path) -> None:
+    """The first process skips a file and is done first, and the launcher must not stop the second for it.
+
+    They write beside the inputs, where a process that looks late would find the results of the other.
+    """
+    (album / "00.jpg").write_bytes(b"no picture")
+    pictures = names(album)
+    script = tmp_path / "each_process.py"
+    script.write_text(EACH_PROCESS)
+    launch = ("-m", "torch.distributed.run", "--nproc-per-node", "2", script)
+    flags = ("convert", album, tmp_path / "gone.png", "--to", "sketch", "--out", album, "--weights", release)
+    result = run(*launch, *flags, env=os.environ | ONE_THREAD)
+    assert result.returncode == 1
+    assert result.stdout.count("20 written") == result.stdout.count("written") == 1
+    assert result.stderr.count("Skipped: ") == 2
+    assert "00.jpg is not a picture" in result.stderr and "gone.png does not exist" in result.stderr
+    first, second = ((tmp_path / f"rank-{rank}").read_text().split() for rank in (0, 1))
+    assert len(first) == len(second) == 10
+    assert sorted(first + second) == [f"{number:02d}.png.png" for number in range(20)]
+    assert names(album) == sorted(pictures + first + second)
+
+
+def test_a_full_disk_is_a_sentence_and_nothing_is_half_written(tmp_path: Path, release: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    for number in range(20):
+        Image.fromarray(noise).save(tmp_path / f"{number}.png")
+    result = run(
+        "-m", "cyclegan", "convert", tmp_path, "--to", "sketch", "--out", tmp_path / "out", "--weights", release,
+        env=os.environ | ONE_THREAD, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert "make room or give another folder" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not names(tmp_path / "out")
