@@ -55,7 +55,6 @@ def convert_video(
     target: Path,
     run: Callable[[list[Image.Image]], list[Image.Image]],
     size: int,
-    batch: int,
     quiet: bool,
 ) -> None:
     """Convert a film into one of the same format, with the times of its frames, its sound as it is, and upright.
@@ -70,6 +69,7 @@ def convert_video(
     """
     try:
         import av
+        from av.codec.context import Flags
     except ModuleNotFoundError:
         raise ImageError(f"{source} is a video, and PyAV is missing: pip install av.") from None
     form = FORMATS[source.suffix.lower()]
@@ -86,6 +86,7 @@ def convert_video(
         video.thread_type = "AUTO"
         coded = cast("VideoStream", made.add_stream(made.default_video_codec, video.average_rate, {"crf": "18"}))
         coded.codec_context.time_base = video.time_base  # type: ignore[assignment]  # None is for streams not begun
+        coded.codec_context.flags |= Flags.frame_duration  # the last frame's too is not guessed
         try:
             sounds = {sound.index: made.add_stream_from_template(sound) for sound in film.streams.audio}
         except ValueError as error:
@@ -99,7 +100,7 @@ def convert_video(
             for frame, image, result in zip(frames, images, run(images), strict=True):
                 shown = av.VideoFrame.from_image(steady(image, result))
                 shown.pts, shown.time_base, shown.duration = frame.pts, frame.time_base, frame.duration
-                if bar.n == 0:
+                if not coded.codec_context.is_open:
                     coded.width, coded.height, coded.pix_fmt = shown.width, shown.height, "yuv420p"
                 made.mux(coded.encode(shown))
                 bar.update()
@@ -117,7 +118,7 @@ def convert_video(
                     frames.append(part)
                 if len(frames) == BATCH:
                     convert()
-            if not frames and bar.n == 0:
+            if not frames and not coded.codec_context.is_open:
                 raise ImageError(f"{source} holds no video.")
             convert()
             made.mux(coded.encode())

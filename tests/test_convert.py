@@ -11,7 +11,7 @@ from conftest import ROOT, picture, run
 from PIL import Image
 
 import cyclegan.convert
-from cyclegan import FaceSketchPipeline
+from cyclegan import FaceSketchPipeline, checkpoint, images
 from cyclegan.convert import convert
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
@@ -37,7 +37,7 @@ def test_each_result_has_the_name_of_its_input(
     out = tmp_path / "out"
     assert convert((album,), "photo_to_sketch", out, str(release)) == 0
     assert "20 written" in (printed := capsys.readouterr().out)
-    assert float(printed.split()[-3]) > 0, "pictures a second"
+    assert float(printed.split()[-4]) > 0, "pictures a second"
     pipe = FaceSketchPipeline.from_pretrained(release)
     for file in album.iterdir():
         alone = np.asarray(pipe.photo_to_sketch(Image.open(file)), np.int16)
@@ -51,28 +51,26 @@ def test_it_reads_and_writes_while_the_generator_works(
     """The generator waits in its second batch until the first one is written and the third one read."""
     read, written = Event(), Event()
     opened, saved, generated = [], [], []
-    real_open, real_atomic, real_run = (
-        cyclegan.convert.open_image, cyclegan.convert.atomic, FaceSketchPipeline.photo_to_sketch,
-    )  # fmt: skip
+    real_run = FaceSketchPipeline.photo_to_sketch
 
     def open_image(*arguments: object, **options: object) -> Image.Image:
         opened.append(arguments)
         if len(opened) == 20:
             read.set()
-        return real_open(*arguments, **options)  # type: ignore[arg-type]
+        return images.open_image(*arguments, **options)  # type: ignore[arg-type]
 
     def atomic(target: Path) -> object:
         saved.append(target)
         if len(saved) == 4:
             written.set()
-        return real_atomic(target)
+        return checkpoint.atomic(target)
 
-    def photo_to_sketch(self: FaceSketchPipeline, images: list[Image.Image]) -> list[Image.Image]:
-        generated.append(images)
+    def photo_to_sketch(self: FaceSketchPipeline, batch: list[Image.Image]) -> list[Image.Image]:
+        generated.append(batch)
         if len(generated) == 2:
             assert read.wait(60), "no one reads meanwhile"
             assert written.wait(60), "no one writes meanwhile"
-        return real_run(self, images)
+        return real_run(self, batch)
 
     monkeypatch.setattr(cyclegan.convert, "open_image", open_image)
     monkeypatch.setattr(cyclegan.convert, "atomic", atomic)

@@ -58,6 +58,19 @@ def test_orientation_is_applied() -> None:
     assert upright.tobytes() == image.rotate(-90, expand=True).tobytes()
 
 
+def test_a_large_jpeg_is_unpacked_smaller_and_looks_the_same() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photo = encoded(picture(0, (1600, 1200)), "JPEG", exif=exif)
+    whole, small = open_image(photo), open_image(photo, size=64)
+    assert whole.size == (1200, 1600)
+    assert small.size == (300, 400), "a quarter, and at least three times 64"
+    different = np.asarray(resize_to(whole, 64), np.int16) - np.asarray(resize_to(small, 64))
+    assert np.abs(different).mean() < 1
+    assert open_image(photo, size=128).size == (600, 800)
+    assert open_image(photo, size=256).size == (1200, 1600)
+
+
 def test_transparency_lies_on_white() -> None:
     image = Image.new("RGBA", (8, 8), (200, 0, 0, 0))
     image.putpixel((3, 3), (200, 0, 0, 255))

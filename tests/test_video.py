@@ -1,0 +1,158 @@
+"""Films made here, with a sound track, converted and compared packet by packet."""
+
+import struct
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from conftest import make_pipeline, picture
+from PIL import Image
+
+from cyclegan.convert import convert
+from cyclegan.images import ImageError
+from cyclegan.video import Steady, convert_video
+
+TIMES = [0, 40, 80, 150, 190, 230, 330, 370, 410, 450, 490]  # ms: eleven frames, more than one batch, of varying rate
+
+
+def make_film(path: Path, sound: bool = True) -> Path:
+    """96 x 64: red above black, green at the left; with half a second of sound."""
+    colours = np.zeros((64, 96, 3), np.uint8)
+    colours[:32] = 200, 40, 40
+    colours[:, :20] = 30, 200, 90
+    with av.open(path, "w") as film:
+        video = film.add_stream(film.default_video_codec, 25, options={"crf": "10"})
+        assert isinstance(video, av.VideoStream)
+        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
+        video.codec_context.time_base = Fraction(1, 1000)
+        track = film.add_stream(film.default_audio_codec, 48000, layout="mono") if sound else None
+        for time in TIMES:
+            frame = av.VideoFrame.from_ndarray(colours)
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            film.mux(video.encode(frame))
+        film.mux(video.encode())
+        if isinstance(track, av.AudioStream):
+            tone = np.sin(np.arange(24000) / 20).astype(np.float32)[None]
+            heard = av.AudioFrame.from_ndarray(tone, "fltp", "mono")
+            heard.sample_rate, heard.pts = 48000, 0
+            fit = av.AudioResampler(track.format.name, "mono", 48000, track.frame_size)
+            for part in [*fit.resample(heard), *fit.resample(None)]:
+                film.mux(track.encode(part))
+            film.mux(track.encode())
+    return path
+
+
+def sound_of(path: Path) -> list[tuple[float, bytes]]:
+    with av.open(path) as film:
+        return [(float(p.pts * p.time_base), bytes(p)) for p in film.demux(audio=0) if p.pts is not None]
+
+
+def frames_of(path: Path) -> list[tuple[float, Image.Image]]:
+    with av.open(path) as film:
+        return [(frame.time, frame.to_image()) for frame in film.decode(video=0)]
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mov", "mkv", "webm"])
+def test_frames_times_and_sound_are_kept(
+    tmp_path: Path, release: Path, ending: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = make_film(tmp_path / f"film.{ending}"), tmp_path / "out"
+    assert convert((source,), "photo_to_sketch", out, str(release)) == 0
+    made = out / f"film.{ending}"
+    assert [time for time, _ in frames_of(made)] == pytest.approx([time for time, _ in frames_of(source)], abs=0.001)
+    assert len(frames_of(made)) == len(TIMES)
+    assert sound_of(made) == sound_of(source)
+    assert len(sound_of(made)) > 10
+    with av.open(source) as before, av.open(made) as after:
+        assert after.duration == pytest.approx(before.duration, abs=1000), "microseconds"
+        assert after.streams.video[0].codec_context.name == before.streams.video[0].codec_context.name
+    assert not list(out.glob(".*"))
+    assert "11/11" in (printed := capsys.readouterr()).err or "11frame" in printed.err
+    assert "1 written" in printed.out
+
+    made.write_bytes(b"kept")
+    assert convert((source,), "photo_to_sketch", out, str(release)) == 0
+    assert made.read_bytes() == b"kept"
+
+
+def test_the_pictures_are_those_of_the_frames(tmp_path: Path) -> None:
+    pipe = make_pipeline()
+    source = make_film(tmp_path / "film.mp4", sound=False)
+    convert_video(source, tmp_path / "made.mp4", pipe.photo_to_sketch, 32, quiet=True)
+    alone = pipe.photo_to_sketch(frames_of(source)[0][1])
+    (_, first), *_, (_, last) = frames_of(tmp_path / "made.mp4")
+    assert first.size == alone.size == (48, 32)
+    for shown in (first, last):
+        grey = (np.asarray(one.convert("L").resize((24, 16)), np.float32) for one in (shown, alone))
+        assert np.abs(np.subtract(*grey)).mean() < 4
+
+
+def test_a_film_from_an_upright_phone_is_upright(tmp_path: Path) -> None:
+    """Such a film lies on its side, and its header says to turn it clockwise."""
+    film = bytearray(make_film(tmp_path / "film.mp4").read_bytes())
+    matrix = film.index(b"tkhd") + 44  # of the first track, the video
+    assert struct.unpack_from(">9i", film, matrix) == (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    struct.pack_into(">9i", film, matrix, 0, 1 << 16, 0, -1 << 16, 0, 0, 64 << 16, 0, 1 << 30)
+    (tmp_path / "film.mp4").write_bytes(film)
+    convert_video(tmp_path / "film.mp4", tmp_path / "made.mp4", lambda images: images, 32, quiet=True)
+    with av.open(tmp_path / "made.mp4") as made:
+        frame = next(made.decode(video=0))
+    assert frame.rotation == 0
+    image = frame.to_image()
+    assert image.size == (32, 48)
+    for x, y, colour in ((16, 3, (30, 200, 90)), (28, 30, (200, 40, 40)), (3, 30, (0, 0, 0))):
+        assert np.abs(np.subtract(image.getpixel((x, y)), colour)).max() < 25
+
+
+def test_a_still_camera_gives_a_still_film_and_movement_shows_at_once() -> None:
+    """With noise, whatever the generator makes of it; then another picture."""
+    random = np.random.default_rng(0)
+    still, other = (np.asarray(picture(seed), np.float32) for seed in (0, 1))
+    steady, raw, shown = Steady(), [], []
+    for _ in range(20):
+        image, result = (
+            Image.fromarray((still + random.normal(0, noise, still.shape)).clip(0, 255).astype(np.uint8))
+            for noise in (2, 8)
+        )
+        raw.append(np.asarray(result, np.float32))
+        shown.append(np.asarray(steady(image, result), np.float32))
+    flicker, before = (np.abs(np.diff(frames[10:], axis=0)).mean() for frames in (shown, raw))
+    assert flicker < before / 4
+    assert np.abs(np.mean(raw, axis=0) - shown[-1]).mean() < 4
+    moved = np.abs(other - still).mean(-1) > 20
+    after = np.asarray(steady(picture(1), picture(1)), np.float32)
+    assert np.abs(after - other)[moved].mean() < 1
+
+
+def test_pictures_and_films_of_a_folder_are_mixed_and_bad_films_are_sentences(
+    tmp_path: Path, release: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    album, out = tmp_path / "album", tmp_path / "out"
+    (album / "clips").mkdir(parents=True)
+    picture(0).save(album / "a.png")
+    film = make_film(album / "clips/b.MP4").read_bytes()
+    (album / "cut.mp4").write_bytes(film[: len(film) // 2])
+    (album / "list.mp4").write_text(f"#EXTM3U\n#EXTINF:1,\n{album / 'clips/b.MP4'}\n")
+    with av.open(album / "sound.mp4", "w") as only, av.open(album / "clips/b.MP4") as whole:
+        copy = only.add_stream_from_template(whole.streams.audio[0])
+        for packet in whole.demux(audio=0):
+            packet.stream = copy
+            if packet.dts is not None:
+                only.mux(packet)
+    (album / "damaged.mkv").write_bytes(make_film(tmp_path / "whole.mkv").read_bytes()[:300])
+    assert convert((album, tmp_path / "gone.mov"), "sketch_to_photo", out, str(release)) == 1
+    printed = capsys.readouterr()
+    assert "2 written" in printed.out
+    for words in ("cut.mp4 is cut off", "list.mp4 is cut off, damaged or no mp4 film", "sound.mp4 holds no video"):
+        assert words in printed.err
+    assert "damaged.mkv" in printed.err and "gone.mov does not exist" in printed.err
+    assert sorted(str(file.relative_to(out)) for file in out.rglob("*") if file.is_file()) == ["a.png", "clips/b.MP4"]
+
+
+def test_without_pyav_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(ImageError, match="pip install av"):
+        convert_video(tmp_path / "film.mp4", tmp_path / "made.mp4", lambda images: images, 32, quiet=True)
