@@ -29,7 +29,7 @@ def open_image(source: Source, name: str = "", size: int = MAX_PIXELS) -> Image.
     Args:
         source: a path, the bytes of a file, or a PIL image. Of an animation the first frame is taken.
         name: what to call the picture in an error; a path calls itself.
-        size: to what shorter side the picture will be resized. A JPEG of three times that and more is unpacked at a
+        size: to what shorter side the picture will be resized. A JPEG of six times that and more is unpacked at a
             half, quarter or eighth of its size, which is several times as fast and changes `resize_to`'s pixels by
             0.2 of 255 on average.
 

@@ -51,11 +51,7 @@ class Steady:
 
 
 def convert_video(
-    source: Path,
-    target: Path,
-    run: Callable[[list[Image.Image]], list[Image.Image]],
-    size: int,
-    quiet: bool,
+    source: Path, target: Path, run: Callable[[list[Image.Image]], list[Image.Image]], size: int, quiet: bool
 ) -> None:
     """Convert a film into one of the same format, with the times of its frames, its sound as it is, and upright.
 
