@@ -135,7 +135,7 @@ def test_pictures_and_films_of_a_folder_are_mixed_and_bad_films_are_sentences(
     picture(0).save(album / "a.png")
     film = make_film(album / "clips/b.MP4").read_bytes()
     (album / "cut.mp4").write_bytes(film[: len(film) // 2])
-    (album / "list.mp4").write_text(f"#EXTM3U\n#EXTINF:1,\n{album / 'clips/b.MP4'}\n")
+    (album / "clips/list.mp4").write_text("ffconcat version 1.0\nfile b.MP4\n")  # other files, opened without asking
     with av.open(album / "sound.mp4", "w") as only, av.open(album / "clips/b.MP4") as whole:
         copy = only.add_stream_from_template(whole.streams.audio[0])
         for packet in whole.demux(audio=0):
@@ -150,6 +150,17 @@ def test_pictures_and_films_of_a_folder_are_mixed_and_bad_films_are_sentences(
         assert words in printed.err
     assert "damaged.mkv" in printed.err and "gone.mov does not exist" in printed.err
     assert sorted(str(file.relative_to(out)) for file in out.rglob("*") if file.is_file()) == ["a.png", "clips/b.MP4"]
+
+
+def test_a_film_is_whole_or_not_there(tmp_path: Path) -> None:
+    def run(images: list[Image.Image]) -> list[Image.Image]:
+        if len(images) < 8:
+            raise OSError("The disk is full")
+        return images
+
+    with pytest.raises(OSError, match="full"):
+        convert_video(make_film(tmp_path / "film.mp4"), tmp_path / "out/film.mp4", run, 32, quiet=True)
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_without_pyav_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
