@@ -24,6 +24,7 @@ from torch import Tensor
 
 from .card import make_card
 from .checkpoint import atomic
+from .engines import Engine, EngineError, build, choose
 from .images import normalise, open_image, pad_to_multiple, resize_to, to_image, to_tensor
 from .networks import Generator
 
@@ -65,8 +66,12 @@ class FaceSketchPipeline(
         image_size: the working size in pixels: a picture's shorter side is brought to it.
         device: a torch device, or `auto`: CUDA, else Apple's MPS, else the CPU.
         dtype: what the generators compute in; `auto` is bfloat16 or float16 on CUDA and float32 elsewhere.
+        engine: what runs them on a CPU in float32: one of `engines.ENGINES`, or `auto`: the fastest that is installed,
+            measured once (some seconds) and remembered. Elsewhere torch does. Weights that are changed later change
+            only what torch runs.
 
     Attributes:
+        engines: the name of the engine of each direction.
         source: where the weights are from: a repository, the name of a folder, or `embedded weights`.
         revision: the commit of the repository.
     """
@@ -81,12 +86,24 @@ class FaceSketchPipeline(
         image_size: int,
         device: str | torch.device = "auto",
         dtype: str | torch.dtype = "auto",
+        engine: str = "torch",
     ) -> None:
         self.image_size = image_size
         self.device = _choose_device(device)
         self.dtype = _choose_dtype(dtype, self.device)
         given = zip(DIRECTIONS, (sketch_generator, photo_generator), strict=True)
         self.generators = {name: one.eval().to(self.device, self.dtype) for name, one in given if one is not None}
+        self.engines: dict[Direction, str] = {}
+        self._engines: dict[Generator, Engine] = {}
+        for direction, generator in self.generators.items():
+            self.engines[direction], self._engines[generator] = self._start(engine, generator)
+
+    def _start(self, engine: str, generator: Generator) -> tuple[str, Engine]:
+        if self.device.type == "cpu" and self.dtype == torch.float32:
+            return choose(generator, self.image_size) if engine == "auto" else (engine, build(engine, generator))
+        if engine not in ("auto", "torch"):
+            raise EngineError(f"The engine {engine} is for the CPU in float32, not for {self.device} in {self.dtype}.")
+        return "torch", generator
 
     @property
     def sketch_generator(self) -> Generator:
@@ -152,7 +169,7 @@ class FaceSketchPipeline(
         """
         height, width = pictures.shape[-2:]
         pictures = pad_to_multiple(pictures.to(self.device), generator.multiple).to(self.dtype)
-        return generator(pictures)[..., :height, :width]
+        return self._engines[generator](pictures)[..., :height, :width]
 
     @classmethod
     def from_pretrained(  # type: ignore[override]
@@ -168,6 +185,7 @@ class FaceSketchPipeline(
         local_files_only: bool = False,
         device: str | torch.device = "auto",
         dtype: str | torch.dtype = "auto",
+        engine: str = "torch",
     ) -> Self:
         """Load a release: the embedded weights, a folder, or a repository on the Hub.
 
@@ -180,11 +198,12 @@ class FaceSketchPipeline(
             direction: load only this one; the other half of the release is not even downloaded.
             fallback: give the embedded weights, with a warning, where the Hub cannot be reached and the cache is empty.
             token, cache_dir, force_download, local_files_only: as in every `ModelHubMixin`.
-            device, dtype: as in the constructor.
+            device, dtype, engine: as in the constructor.
 
         Raises:
             WeightsError: no such repository or revision, no access to it, or no release of this project: incomplete,
                 damaged, of a newer format.
+            EngineError: the engine cannot run here.
             HubUnreachableError: no network, and nothing in the cache.
         """
         source = str(pretrained_model_name_or_path)
@@ -208,14 +227,19 @@ class FaceSketchPipeline(
                 if not fallback:
                     raise
                 warnings.warn(f"{error} These are the embedded weights instead.", stacklevel=2)
-                return cls.from_pretrained(direction=direction, device=device, dtype=dtype)
+                return cls.from_pretrained(direction=direction, device=device, dtype=dtype, engine=engine)
         config = _read_config(folder / "config.json")
         generators = {
             name: _load_generator(config, folder / f"{name}.safetensors")
             for name in _directions(config, direction, source)
         }
         pipe = cls(
-            generators.get("photo_to_sketch"), generators.get("sketch_to_photo"), config["image_size"], device, dtype
+            generators.get("photo_to_sketch"),
+            generators.get("sketch_to_photo"),
+            config["image_size"],
+            device,
+            dtype,
+            engine,
         )
         pipe.source = "embedded weights" if folder == EMBEDDED else source if commit else folder.resolve().name
         pipe.revision = commit

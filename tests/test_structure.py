@@ -12,7 +12,7 @@ from conftest import ROOT
 LAYERS = [
     {"augmentation", "images", "networks", "losses", "pool", "checkpoint", "card"},
     {"cache"},
-    {"data"},
+    {"data", "engines"},
     {"pipeline"},
     {"hub", "evaluation", "importing", "video"},
     {"convert", "report"},

@@ -1,0 +1,225 @@
+"""How a generator runs fastest on the processor at hand.
+
+An engine is a function: (B, 3, H, W) float32 in [-1, 1] -> the same, where H and W are what the generator takes. All
+but torch's run an ONNX file of the generator, which is made once and kept in the user's cache.
+"""
+
+import copy
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from . import networks
+from .cache import cache_folder
+from .checkpoint import atomic
+from .networks import Generator
+
+Engine = Callable[[Tensor], Tensor]
+EngineName = Literal["torch", "torch-bf16", "compile", "openvino", "openvino-bf16", "openvino-int8", "onnxruntime"]
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+# What `choose` compares with torch. Compiling takes longer than it may, and int8 shows: both are for those who ask
+TRIED: tuple[EngineName, ...] = ("torch-bf16", "onnxruntime", "openvino", "openvino-bf16")
+TOLERANCE = 0.005  # mean absolute difference from torch in float32, in [-1, 1]: half a level of 8 bits
+SECONDS = 1.0  # that timing goes on for
+CALIBRATION = 16  # pictures that int8 takes its ranges from
+
+
+class EngineError(ValueError):
+    """An engine that does not run here; the message says what it lacks."""
+
+
+def choose(generator: Generator, size: int) -> tuple[EngineName, Engine]:
+    """The fastest engine whose pictures are those of torch in float32, which is what is left where all others fail.
+
+    It is measured once, on generated pictures, and remembered for this machine, these versions and these weights.
+
+    Args:
+        generator: on the CPU, in float32 and in eval mode. size: the side in pixels to be fast at.
+    """
+    machine = (platform.node(), str(torch.cpu.get_capabilities()), torch.get_num_threads(), size)
+    packages = [_installed(name) for name in ("openvino", "onnxruntime")]
+    note = _folder(generator) / f"{_digest(repr((machine, packages)).encode())}.json"
+    with suppress(Exception):  # no note, a damaged one, or an engine that has gone: measure
+        name = json.loads(note.read_text())["engine"]
+        return name, build(name, generator)
+
+    side = max(2, round(size / generator.multiple)) * generator.multiple
+    pictures = sample(2, side)
+    engines: dict[EngineName, Engine] = {"torch": generator}
+    with torch.inference_mode():
+        exact = generator(pictures)
+        for name in TRIED:
+            with suppress(Exception):  # not installed, not for this processor, or broken: there is always torch
+                engine = build(name, generator)
+                if (engine(pictures) - exact).abs().mean() <= TOLERANCE:
+                    engines[name] = engine
+        milliseconds = measure(engines, pictures[:1], SECONDS)
+    fastest = min(engines, key=lambda name: min(milliseconds[name]))
+    with suppress(OSError), atomic(note) as partial:
+        best = {name: round(min(times), 2) for name, times in milliseconds.items()}
+        partial.write_text(json.dumps({"engine": fastest, "milliseconds": best}) + "\n")
+    return fastest, engines[fastest]
+
+
+def measure(engines: dict[EngineName, Engine], pictures: Tensor, seconds: float) -> dict[EngineName, list[float]]:
+    """Milliseconds of each call, taking turns for so many seconds, at least two turns; a call before warms up."""
+    times: dict[EngineName, list[float]] = {name: [] for name in engines}
+    deadline = time.perf_counter() + seconds
+    while time.perf_counter() < deadline or any(len(some) < 2 for some in times.values()):
+        for name, engine in engines.items():
+            engine(pictures)
+            start = time.perf_counter()
+            engine(pictures)
+            times[name].append(1000 * (time.perf_counter() - start))
+    return times
+
+
+def build(name: str, generator: Generator) -> Engine:
+    """Start the engine of that name.
+
+    `openvino-int8` computes in 8 bits, with ranges taken from generated pictures (Jacob et al. 2018,
+    https://arxiv.org/abs/1712.05877): its pictures differ from torch's by 0.02 or so.
+
+    Args:
+        generator: on the CPU, in float32 and in eval mode.
+
+    Raises:
+        EngineError: there is none of that name, its package is missing, or the processor cannot.
+    """
+    if name not in ENGINES:
+        raise EngineError(f"There is no engine {name!r}: it is auto, {', '.join(ENGINES)}.")
+    if name.endswith("-bf16") and not _has_bf16():
+        raise EngineError(f"The engine {name} needs a processor that computes in bfloat16, and this one does not.")
+    try:
+        match name:
+            case "torch":
+                return generator
+            case "torch-bf16":
+                return _torch(generator, torch.bfloat16)
+            case "compile":
+                return torch.compile(_torch(generator, torch.bfloat16 if _has_bf16() else torch.float32))
+            case "onnxruntime":
+                return _onnxruntime(_onnx(generator))
+            case "openvino-int8":
+                return _openvino(_onnx(generator, int8=True), "bf16" if _has_bf16() else "f32")
+            case _:
+                return _openvino(_onnx(generator), "bf16" if name.endswith("-bf16") else "f32")
+    except ModuleNotFoundError as error:
+        extra = name.split("-")[0].replace("runtime", "")
+        extra = "int8" if name.endswith("-int8") else extra
+        raise EngineError(
+            f"The engine {name} needs the package {error.name}: pip install 'cyclegan[{extra}]'."
+        ) from None
+
+
+def _torch(generator: Generator, dtype: torch.dtype) -> Engine:
+    network = copy.deepcopy(generator).to(dtype).to(memory_format=torch.channels_last)
+
+    def run(pictures: Tensor) -> Tensor:
+        return network(pictures.to(dtype, memory_format=torch.channels_last)).float()
+
+    return run
+
+
+def _onnxruntime(path: Path) -> Engine:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return lambda pictures: torch.from_numpy(session.run(None, {"picture": pictures.numpy()})[0])
+
+
+def _openvino(path: Path, precision: str) -> Engine:
+    import openvino
+
+    settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+    model = openvino.Core().compile_model(path, "CPU", settings)
+    # A request of its own for each call: several threads may call at once
+    return lambda pictures: torch.from_numpy(model.infer_new_request([pictures.numpy()])[0])
+
+
+def _onnx(generator: Generator, int8: bool = False) -> Path:
+    """The generator's ONNX file in the cache, made if it is not there yet."""
+    path = _folder(generator) / ("generator-int8.onnx" if int8 else "generator.onnx")
+    if not path.exists():
+        with atomic(path) as partial:
+            if int8:
+                quantise(_onnx(generator), partial, sample(CALIBRATION, 16 * generator.multiple))
+            else:
+                to_onnx(generator, partial)
+    return path
+
+
+def to_onnx(generator: Generator, path: Path) -> None:
+    """Write a generator as ONNX: `picture` (batch, 3, height, width) -> `result`, of any batch, height and width."""
+    multiple = generator.multiple
+    sides = {2: multiple * torch.export.Dim("height", min=2), 3: multiple * torch.export.Dim("width", min=2)}
+    torch.onnx.export(
+        generator,
+        (torch.zeros(2, 3, 4 * multiple, 5 * multiple),),
+        path,
+        input_names=["picture"],
+        output_names=["result"],
+        dynamic_shapes=({0: torch.export.Dim("batch")} | sides,),
+        external_data=False,
+        verbose=False,
+    )
+
+
+def quantise(source: Path, target: Path, pictures: Tensor) -> None:
+    """Write an ONNX file whose convolutions compute in 8 bits, with ranges taken from pictures (N, 3, H, W)."""
+    import nncf
+    import onnx
+
+    data = nncf.Dataset(pictures.split(1), lambda picture: {"picture": picture.numpy()})
+    # Through a Pad the ranges come out wrong: ten times the error
+    scope = nncf.IgnoredScope(types=["Pad"], validate=False)
+    onnx.save(nncf.quantize(onnx.load(source), data, subset_size=len(pictures), ignored_scope=scope), target)
+
+
+def sample(count: int, size: int) -> Tensor:
+    """Smooth random pictures, from coarse to fine, always the same: (count, 3, size, size) in [-1, 1].
+
+    Engines err on them about as much as on faces (docs/performance.md), and they need no files.
+    """
+    random = torch.Generator().manual_seed(0)
+    small = (torch.rand(1, 3, 4 << number % 4, 4 << number % 4, generator=random) for number in range(count))
+    pictures = torch.cat([F.interpolate(one, (size, size), mode="bicubic") for one in small])
+    return pictures.mul(2).sub(1).clamp(-1, 1)
+
+
+def _has_bf16() -> bool:
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _folder(generator: Generator) -> Path:
+    """Where the cache keeps what is made of a generator: named after its weights, and the code and torch it runs in."""
+    settings = repr({name: value for name, value in vars(generator).items() if not name.startswith("_")})
+    weights = (tensor.numpy().tobytes() for tensor in generator.state_dict().values())
+    code = (Path(file).read_bytes() for file in (__file__, networks.__file__))
+    return cache_folder() / "engines" / _digest(*weights, *code, settings.encode(), torch.__version__.encode())
+
+
+def _digest(*parts: bytes) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()[:16]

@@ -1,0 +1,147 @@
+import json
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import make_pipeline, picture
+
+from cyclegan import FaceSketchPipeline, engines
+from cyclegan.engines import ENGINES, Engine, EngineError, build, choose, sample
+from cyclegan.images import to_tensor
+from cyclegan.networks import Generator
+
+# Untrained networks err more than trained ones: their pictures are all fine texture
+LIMITS = {"torch": 0.0, "compile": 0.02, "onnxruntime": 1e-5, "openvino": 1e-5, "openvino-int8": 0.1}
+
+
+@pytest.fixture(scope="module")
+def generator() -> Generator:
+    torch.manual_seed(0)
+    return Generator(4, 1, upsample="resize").eval()
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CYCLEGAN_CACHE", str(tmp_path))
+    return tmp_path
+
+
+def start(name: str, generator: Generator) -> Engine:
+    """The engine, or a skip where its package is not installed: never in CI, which has them all."""
+    try:
+        return build(name, generator)
+    except EngineError as error:
+        if os.environ.get("CI") and "pip install" in str(error):
+            raise
+        pytest.skip(str(error))
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_an_engine_gives_the_pictures_of_torch(name: str, generator: Generator) -> None:
+    engine = start(name, generator)
+    for batch, height, width in ((1, 32, 32), (3, 24, 40)):
+        pictures = torch.cat([sample(batch, height), sample(batch, height)], -1)[..., :width]
+        with torch.inference_mode():
+            made, exact = engine(pictures), generator(pictures)
+        assert made.dtype == torch.float32
+        assert made.shape == exact.shape
+        assert (made - exact).abs().mean() <= LIMITS.get(name, 0.02)
+
+
+def test_threads_may_share_an_engine(generator: Generator) -> None:
+    engine = start("openvino", generator)
+    pictures = [sample(1, 64).roll(shift, -1) for shift in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        for together, alone in zip(pool.map(engine, pictures), map(engine, pictures), strict=True):
+            assert torch.equal(together, alone)
+
+
+def no_measuring(*_: object) -> None:
+    raise AssertionError("measured again")
+
+
+def test_the_choice_is_remembered(generator: Generator, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, _ = choose(generator, 32)
+    (note,) = cache.glob("engines/*/*.json")
+    assert json.loads(note.read_text())["engine"] == name
+    monkeypatch.setattr(engines, "measure", no_measuring)
+    assert choose(generator, 32)[0] == name
+    with pytest.raises(AssertionError):
+        choose(generator, 64)
+    with pytest.raises(AssertionError):
+        choose(Generator(4, 1, padding="zero").eval(), 32)
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"engine": "abacus"}'])
+def test_a_damaged_note_is_measured_again(generator: Generator, cache: Path, damage: str) -> None:
+    choose(generator, 32)
+    (note,) = cache.glob("engines/*/*.json")
+    note.write_text(damage)
+    assert choose(generator, 32)[0] in ENGINES
+    assert json.loads(note.read_text())["engine"] in ENGINES
+
+
+def failing(_: Generator) -> Engine:
+    raise RuntimeError("illegal instruction")
+
+
+def failing_later(_: Generator) -> Engine:
+    return lambda pictures: pictures / torch.zeros(())[0]
+
+
+def wrong(_: Generator) -> Engine:
+    return lambda pictures: pictures + 0.1
+
+
+def nothing(_: Generator) -> Engine:
+    return lambda pictures: pictures * torch.nan
+
+
+@pytest.mark.parametrize("other", [failing, failing_later, wrong, nothing])
+def test_torch_is_left_where_all_others_fail(
+    generator: Generator, cache: Path, monkeypatch: pytest.MonkeyPatch, other: Callable[[Generator], Engine]
+) -> None:
+    monkeypatch.setattr(engines, "build", lambda _, generator: other(generator))
+    assert choose(generator, 32) == ("torch", generator)
+
+
+def test_a_cache_that_cannot_be_written_is_no_obstacle(
+    generator: Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CYCLEGAN_CACHE", str(tmp_path / "file"))
+    assert choose(generator, 32)[0] in ENGINES
+
+
+def test_an_unknown_engine_is_a_sentence(generator: Generator) -> None:
+    with pytest.raises(EngineError, match="no engine 'abacus': it is auto, torch, .*onnxruntime"):
+        build("abacus", generator)
+
+
+def test_a_missing_package_is_a_sentence(generator: Generator, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "onnxscript", None)
+    monkeypatch.setitem(__import__("sys").modules, "openvino", None)
+    with pytest.raises(EngineError, match=r"engine openvino needs .* pip install 'cyclegan\[openvino\]'"):
+        build("openvino", generator)
+    assert not list(cache.rglob("*.onnx"))
+
+
+def test_a_pipeline_runs_its_engine(release: Path) -> None:
+    exact = make_pipeline()
+    for name in ("auto", "torch"):
+        pipe = FaceSketchPipeline.from_pretrained(release, device="cpu", engine=name)
+        assert pipe.engines.keys() == {"photo_to_sketch", "sketch_to_photo"}
+        assert name in ("auto", *pipe.engines.values())
+        for size in ((48, 40), (33, 90)):
+            made, wanted = (to_tensor(some.photo_to_sketch(picture(0, size))).float() for some in (pipe, exact))
+            assert (made - wanted).abs().mean() < 1
+
+
+def test_an_engine_is_for_float32_on_the_cpu(release: Path) -> None:
+    with pytest.raises(EngineError, match="for the CPU in float32, not for cpu in torch.bfloat16"):
+        FaceSketchPipeline.from_pretrained(release, device="cpu", dtype="bfloat16", engine="openvino")
+    pipe = FaceSketchPipeline.from_pretrained(release, device="cpu", dtype="bfloat16", engine="auto")
+    assert set(pipe.engines.values()) == {"torch"}
