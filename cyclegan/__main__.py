@@ -1,4 +1,4 @@
-"""The command line: `python -m cyclegan convert | evaluate | check-data | import-weights | deploy`."""
+"""The command line: `python -m cyclegan convert | evaluate | export | check-data | import-weights | deploy`."""
 
 import json
 import sys
@@ -11,7 +11,10 @@ import tyro
 from .checkpoint import atomic
 from .convert import convert as convert_files
 from .data import DataError, check
+from .engines import EngineError
 from .evaluation import PROTOCOL, SIZE, find_pairs, load_pairs
+from .exporting import Format
+from .exporting import export as export_pipeline
 from .hub import HubError
 from .hub import deploy as deploy_space
 from .images import ImageError
@@ -78,6 +81,28 @@ def evaluate(
     return 1 if pairs.skipped else 0
 
 
+def export(
+    format_: Annotated[Format, tyro.conf.arg(name="format")],
+    out: Path,
+    weights: str = str(EMBEDDED),
+    int8: bool = False,
+) -> int:
+    """Write the generators as files that run without torch, checked against it.
+
+    Args:
+        format_: ONNX, or OpenVINO's own format.
+        out: Folder for the files and a README that says how to run them; it must not exist.
+        weights: A release: a folder, or a repository on the Hub. Not given: the embedded weights.
+        int8: Compute in 8 bits: faster, and the pictures differ a little.
+    """
+    if out.exists():
+        raise EngineError(f"{out} is there already: give another --out.")
+    pipe = FaceSketchPipeline.from_pretrained(weights, device="cpu")
+    for name, difference in export_pipeline(pipe, format_, out, int8).items():
+        print(f"{out / name}: differs from torch by {difference:.2g} in [-1, 1].")
+    return 0
+
+
 def check_data(data: tyro.conf.Positional[str], photo_column: str = "photo", sketch_column: str = "sketch") -> int:
     """Look a data set over before training: counts, sizes, unreadable files, and what to do.
 
@@ -138,6 +163,7 @@ def main() -> None:
             {
                 "convert": convert,
                 "evaluate": evaluate,
+                "export": export,
                 "check-data": check_data,
                 "import-weights": import_weights,
                 "deploy": deploy,
@@ -145,7 +171,7 @@ def main() -> None:
             prog="python -m cyclegan",
             description=__doc__,
         )
-    except (DataError, HubError, ImageError, WeightsError) as error:
+    except (DataError, EngineError, HubError, ImageError, WeightsError) as error:
         sys.exit(str(error))
     except OSError as error:
         sys.exit(f"{error}: make room or give another folder to write to; what is already written is kept.")

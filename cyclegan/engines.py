@@ -6,31 +6,32 @@ but torch's run an ONNX file of the generator, which is made once and kept in th
 
 import copy
 import hashlib
+import inspect
 import json
 import platform
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import networks
 from .cache import cache_folder
 from .checkpoint import atomic
 from .networks import Generator
 
 Engine = Callable[[Tensor], Tensor]
+Key = TypeVar("Key", bound=Hashable)
 EngineName = Literal["torch", "torch-bf16", "compile", "openvino", "openvino-bf16", "openvino-int8", "onnxruntime"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 # What `choose` compares with torch. Compiling takes longer than it may, and int8 shows: both are for those who ask
 TRIED: tuple[EngineName, ...] = ("torch-bf16", "onnxruntime", "openvino", "openvino-bf16")
 TOLERANCE = 0.005  # mean absolute difference from torch in float32, in [-1, 1]: half a level of 8 bits
-SECONDS = 1.0  # that timing goes on for
+TURNS, SECONDS = 3, 0.05  # of each engine in `choose`
 CALIBRATION = 16  # pictures that int8 takes its ranges from
 
 
@@ -63,7 +64,7 @@ def choose(generator: Generator, size: int) -> tuple[EngineName, Engine]:
                 engine = build(name, generator)
                 if (engine(pictures) - exact).abs().mean() <= TOLERANCE:
                     engines[name] = engine
-        milliseconds = measure(engines, pictures[:1], SECONDS)
+        milliseconds = measure(engines, pictures[:1], TURNS, SECONDS)
     fastest = min(engines, key=lambda name: min(milliseconds[name]))
     with suppress(OSError), atomic(note) as partial:
         best = {name: round(min(times), 2) for name, times in milliseconds.items()}
@@ -71,24 +72,25 @@ def choose(generator: Generator, size: int) -> tuple[EngineName, Engine]:
     return fastest, engines[fastest]
 
 
-def measure(engines: dict[EngineName, Engine], pictures: Tensor, seconds: float) -> dict[EngineName, list[float]]:
-    """Milliseconds of each call, taking turns for so many seconds, at least two turns; a call before warms up."""
-    times: dict[EngineName, list[float]] = {name: [] for name in engines}
-    deadline = time.perf_counter() + seconds
-    while time.perf_counter() < deadline or any(len(some) < 2 for some in times.values()):
-        for name, engine in engines.items():
+def measure(engines: Mapping[Key, Engine], pictures: Tensor, turns: int, seconds: float) -> dict[Key, list[float]]:
+    """Milliseconds of each call, the engines taking turns of so many seconds; a turn's first call warms up."""
+    times: dict[Key, list[float]] = {key: [] for key in engines}
+    for _ in range(turns):
+        for key, engine in engines.items():
             engine(pictures)
-            start = time.perf_counter()
-            engine(pictures)
-            times[name].append(1000 * (time.perf_counter() - start))
+            end = time.perf_counter()
+            deadline = end + seconds
+            while True:
+                start, _ = end, engine(pictures)
+                end = time.perf_counter()
+                times[key].append(1000 * (end - start))
+                if end >= deadline:
+                    break
     return times
 
 
 def build(name: str, generator: Generator) -> Engine:
     """Start the engine of that name.
-
-    `openvino-int8` computes in 8 bits, with ranges taken from generated pictures (Jacob et al. 2018,
-    https://arxiv.org/abs/1712.05877): its pictures differ from torch's by 0.02 or so.
 
     Args:
         generator: on the CPU, in float32 and in eval mode.
@@ -100,7 +102,8 @@ def build(name: str, generator: Generator) -> Engine:
         raise EngineError(f"There is no engine {name!r}: it is auto, {', '.join(ENGINES)}.")
     if name.endswith("-bf16") and not _has_bf16():
         raise EngineError(f"The engine {name} needs a processor that computes in bfloat16, and this one does not.")
-    try:
+    extra = "int8" if name == "openvino-int8" else "openvino" if name.startswith("openvino") else "onnx"
+    with needs(f"The engine {name}", extra):
         match name:
             case "torch":
                 return generator
@@ -109,17 +112,20 @@ def build(name: str, generator: Generator) -> Engine:
             case "compile":
                 return torch.compile(_torch(generator, torch.bfloat16 if _has_bf16() else torch.float32))
             case "onnxruntime":
-                return _onnxruntime(_onnx(generator))
-            case "openvino-int8":
-                return _openvino(_onnx(generator, int8=True), "bf16" if _has_bf16() else "f32")
+                return run_onnxruntime(_onnx(generator))
+            case "openvino":
+                return run_openvino(_onnx(generator))
             case _:
-                return _openvino(_onnx(generator), "bf16" if name.endswith("-bf16") else "f32")
+                return run_openvino(_onnx(generator, name == "openvino-int8"), "bf16" if _has_bf16() else "f32")
+
+
+@contextmanager
+def needs(what: str, extra: str) -> Iterator[None]:
+    """Say in a sentence which package is missing, and with which of this project's extras it comes."""
+    try:
+        yield
     except ModuleNotFoundError as error:
-        extra = name.split("-")[0].replace("runtime", "")
-        extra = "int8" if name.endswith("-int8") else extra
-        raise EngineError(
-            f"The engine {name} needs the package {error.name}: pip install 'cyclegan[{extra}]'."
-        ) from None
+        raise EngineError(f"{what} needs the package {error.name}: pip install 'cyclegan[{extra}]'.") from None
 
 
 def _torch(generator: Generator, dtype: torch.dtype) -> Engine:
@@ -131,7 +137,7 @@ def _torch(generator: Generator, dtype: torch.dtype) -> Engine:
     return run
 
 
-def _onnxruntime(path: Path) -> Engine:
+def run_onnxruntime(path: Path) -> Engine:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -140,7 +146,8 @@ def _onnxruntime(path: Path) -> Engine:
     return lambda pictures: torch.from_numpy(session.run(None, {"picture": pictures.numpy()})[0])
 
 
-def _openvino(path: Path, precision: str) -> Engine:
+def run_openvino(path: Path, precision: str = "f32") -> Engine:
+    """Run a file of either format."""
     import openvino
 
     settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
@@ -155,7 +162,7 @@ def _onnx(generator: Generator, int8: bool = False) -> Path:
     if not path.exists():
         with atomic(path) as partial:
             if int8:
-                quantise(_onnx(generator), partial, sample(CALIBRATION, 16 * generator.multiple))
+                quantise(_onnx(generator), partial, generator.multiple)
             else:
                 to_onnx(generator, partial)
     return path
@@ -177,15 +184,19 @@ def to_onnx(generator: Generator, path: Path) -> None:
     )
 
 
-def quantise(source: Path, target: Path, pictures: Tensor) -> None:
-    """Write an ONNX file whose convolutions compute in 8 bits, with ranges taken from pictures (N, 3, H, W)."""
+def quantise(source: Path, target: Path, multiple: int) -> None:
+    """Write an ONNX file whose convolutions compute in 8 bits, with ranges taken from generated pictures.
+
+    Jacob et al. 2018, https://arxiv.org/abs/1712.05877. Pictures then differ from torch's by 0.02 or so.
+    """
     import nncf
     import onnx
 
-    data = nncf.Dataset(pictures.split(1), lambda picture: {"picture": picture.numpy()})
+    pictures = sample(CALIBRATION, 16 * multiple).split(1)
+    data = nncf.Dataset(pictures, lambda picture: {"picture": picture.numpy()})
     # Through a Pad the ranges come out wrong: ten times the error
     scope = nncf.IgnoredScope(types=["Pad"], validate=False)
-    onnx.save(nncf.quantize(onnx.load(source), data, subset_size=len(pictures), ignored_scope=scope), target)
+    onnx.save(nncf.quantize(onnx.load(source), data, subset_size=CALIBRATION, ignored_scope=scope), target)
 
 
 def sample(count: int, size: int) -> Tensor:
@@ -214,7 +225,7 @@ def _folder(generator: Generator) -> Path:
     """Where the cache keeps what is made of a generator: named after its weights, and the code and torch it runs in."""
     settings = repr({name: value for name, value in vars(generator).items() if not name.startswith("_")})
     weights = (tensor.numpy().tobytes() for tensor in generator.state_dict().values())
-    code = (Path(file).read_bytes() for file in (__file__, networks.__file__))
+    code = (Path(file).read_bytes() for file in (__file__, inspect.getfile(Generator)))
     return cache_folder() / "engines" / _digest(*weights, *code, settings.encode(), torch.__version__.encode())
 
 

@@ -1,7 +1,9 @@
 """The benchmarks run and say what they measured; how fast is not for a test to judge."""
 
 import json
+from pathlib import Path
 
+import pytest
 from conftest import ROOT, run
 
 
@@ -13,3 +15,36 @@ def test_the_training_benchmark_prints_one_json_object() -> None:
     assert figures["ratio"] == figures["ours_pairs_per_s"] / figures["reference_pairs_per_s"]
     assert 0 <= figures["data_wait_share"] < 1
     assert (figures["size"], figures["batch"], figures["width"]) == (32, 2, 4)
+
+
+def test_the_inference_benchmark_prints_a_row_for_each_model_size_and_engine(release: Path) -> None:
+    flags = (
+        "--sizes",
+        "32",
+        "64",
+        "--engines",
+        "torch",
+        "torch-bf16",
+        "--turns",
+        "2",
+        "--seconds",
+        "0.01",
+        "--width",
+        "4",
+    )
+    result = run("-m", "benchmarks.inference", "--json", "--weights", release, *flags, cwd=ROOT)
+    assert result.returncode == 0, result.stderr
+    rows = json.loads(result.stdout)
+    bf16 = ["torch-bf16"] * ("bfloat16" not in result.stderr)
+    assert [(row["model"], row["size"], row["engine"]) for row in rows] == [
+        row
+        for size in (32, 64)
+        for row in [
+            ("reference", size, "torch"),
+            *((model, size, engine) for model in ("full", "embedded") for engine in ["torch", *bf16]),
+        ]
+    ]
+    for row in rows:
+        assert 0 < row["ms_p50"] <= row["ms_p95"]
+        (reference,) = (one for one in rows if one["model"] == "reference" and one["size"] == row["size"])
+        assert row["ratio"] == pytest.approx(reference["ms_p50"] / row["ms_p50"], abs=0.05, rel=0.05)

@@ -4,7 +4,7 @@ import pytest
 from conftest import ROOT, picture, run
 from PIL import Image
 
-HELP = ("convert", "evaluate", "check-data", "import-weights", "deploy")
+HELP = ("convert", "evaluate", "export", "check-data", "import-weights", "deploy")
 
 
 def convert(*arguments: str | Path, release: Path) -> tuple[int, str]:

@@ -1,5 +1,6 @@
 import json
 import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,7 +26,10 @@ def generator() -> Generator:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of its own, and a quick choice."""
     monkeypatch.setenv("CYCLEGAN_CACHE", str(tmp_path))
+    monkeypatch.setattr(engines, "TRIED", ("torch-bf16",))
+    monkeypatch.setattr(engines, "TURNS", 1)
     return tmp_path
 
 
@@ -42,7 +46,8 @@ def start(name: str, generator: Generator) -> Engine:
 @pytest.mark.parametrize("name", ENGINES)
 def test_an_engine_gives_the_pictures_of_torch(name: str, generator: Generator) -> None:
     engine = start(name, generator)
-    for batch, height, width in ((1, 32, 32), (3, 24, 40)):
+    sizes = ((1, 32, 32), (3, 24, 40))
+    for batch, height, width in sizes[: 1 if name == "compile" else 2]:  # which compiles half a minute for each
         pictures = torch.cat([sample(batch, height), sample(batch, height)], -1)[..., :width]
         with torch.inference_mode():
             made, exact = engine(pictures), generator(pictures)
@@ -109,24 +114,22 @@ def test_torch_is_left_where_all_others_fail(
 
 
 def test_a_cache_that_cannot_be_written_is_no_obstacle(
-    generator: Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    generator: Generator, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("CYCLEGAN_CACHE", str(tmp_path / "file"))
+    (cache / "file").write_text("")
+    monkeypatch.setenv("CYCLEGAN_CACHE", str(cache / "file"))
     assert choose(generator, 32)[0] in ENGINES
 
 
 def test_an_unknown_engine_is_a_sentence(generator: Generator) -> None:
-    with pytest.raises(EngineError, match="no engine 'abacus': it is auto, torch, .*onnxruntime"):
+    with pytest.raises(EngineError, match=r"no engine 'abacus': it is auto, torch, .*onnxruntime"):
         build("abacus", generator)
 
 
-def test_a_missing_package_is_a_sentence(generator: Generator, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "onnxscript", None)
-    monkeypatch.setitem(__import__("sys").modules, "openvino", None)
+def test_a_missing_package_is_a_sentence(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(EngineError, match=r"engine openvino needs .* pip install 'cyclegan\[openvino\]'"):
         build("openvino", generator)
-    assert not list(cache.rglob("*.onnx"))
 
 
 def test_a_pipeline_runs_its_engine(release: Path) -> None:
@@ -141,7 +144,7 @@ def test_a_pipeline_runs_its_engine(release: Path) -> None:
 
 
 def test_an_engine_is_for_float32_on_the_cpu(release: Path) -> None:
-    with pytest.raises(EngineError, match="for the CPU in float32, not for cpu in torch.bfloat16"):
+    with pytest.raises(EngineError, match=r"for the CPU in float32, not for cpu in torch\.bfloat16"):
         FaceSketchPipeline.from_pretrained(release, device="cpu", dtype="bfloat16", engine="openvino")
     pipe = FaceSketchPipeline.from_pretrained(release, device="cpu", dtype="bfloat16", engine="auto")
     assert set(pipe.engines.values()) == {"torch"}

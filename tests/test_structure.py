@@ -14,7 +14,7 @@ LAYERS = [
     {"cache"},
     {"data", "engines"},
     {"pipeline"},
-    {"hub", "evaluation", "importing", "video"},
+    {"hub", "evaluation", "exporting", "importing", "video"},
     {"convert", "report"},
     {"__main__"},
 ]

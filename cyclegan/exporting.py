@@ -1,0 +1,114 @@
+"""Generators as files that run without torch: ONNX, or OpenVINO's own format."""
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from .checkpoint import atomic
+from .engines import Engine, EngineError, needs, quantise, run_onnxruntime, run_openvino, sample, to_onnx
+from .networks import Generator
+from .pipeline import FaceSketchPipeline
+
+Format = Literal["onnx", "openvino"]
+LIMITS = {False: 1e-3, True: 0.03}  # by int8: how much a file's pictures may differ from torch's
+NAMES = {"photo_to_sketch": ("photo", "sketch"), "sketch_to_photo": ("sketch", "photo")}
+CALLS = {
+    "onnx": 'onnxruntime.InferenceSession("{file}").run(None, {{"picture": picture.transpose(2, 0, 1)[None]}})[0]',
+    "openvino": 'openvino.compile_model("{file}", "CPU")(picture.transpose(2, 0, 1)[None])[0]',
+}
+README = """# Face photo ↔ sketch without torch
+
+Of {source}. `picture` goes in and `result` comes out: RGB, float32 in [-1, 1], (batch, 3, height, width). The working
+size is {size} x {size} pixels; any other will do if both sides are multiples of {multiple}, at least {least}.
+
+```python
+import numpy as np, {runtime}
+from PIL import Image
+picture = np.asarray(Image.open("{given}.jpg").convert("RGB").resize(({size}, {size})), np.float32) / 127.5 - 1
+result = {call}
+Image.fromarray(((result[0].transpose(1, 2, 0) + 1) * 127.5).round().astype(np.uint8)).save("{made}.png")
+```
+
+Mean absolute difference from torch in float32, in [-1, 1], the largest of three sizes:
+{differences}.
+
+`SHA256SUMS` has the files' hashes: `sha256sum -c SHA256SUMS`.
+"""
+
+
+def export(pipe: FaceSketchPipeline, kind: Format, out: Path, int8: bool = False) -> dict[str, float]:
+    """Write each generator of a pipeline as a file, check it against torch, and say in a README how to run it.
+
+    Args:
+        pipe: on the CPU, in float32. out: a folder, which is there as a whole or not at all.
+        int8: compute in 8 bits.
+
+    Returns:
+        The mean absolute difference from torch in [-1, 1], the largest of three sizes, by file.
+
+    Raises:
+        EngineError: a package is missing, or a file's pictures are not those of torch.
+    """
+    suffix = ".onnx" if kind == "onnx" else ".xml"
+    differences = {}
+    with needs(f"Exporting to {kind}{' in 8 bits' if int8 else ''}", "int8" if int8 else kind), atomic(out) as folder:
+        folder.mkdir()
+        for direction, generator in pipe.generators.items():
+            path = folder / f"{direction}.onnx"
+            to_onnx(generator, path)
+            if int8:
+                quantise(path, path, generator.multiple)
+            if kind == "openvino":
+                _to_openvino(path)
+            path = path.with_suffix(suffix)
+            difference = _difference(run_onnxruntime(path) if kind == "onnx" else run_openvino(path), generator)
+            if not difference <= LIMITS[int8]:
+                raise EngineError(
+                    f"{path.name} differs from torch by {difference:.4f}, and {LIMITS[int8]} is let through: "
+                    + ("these weights cannot be run in 8 bits." if int8 else "other versions of the packages may help.")
+                )
+            differences[path.name] = difference
+        hashes = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir())}
+        (folder / "SHA256SUMS").write_text("".join(f"{digest}  {name}\n" for name, digest in hashes.items()))
+        given, made = NAMES[direction]
+        readme = README.format(
+            source=pipe.source,
+            size=pipe.image_size,
+            multiple=generator.multiple,
+            least=2 * generator.multiple,
+            runtime="onnxruntime" if kind == "onnx" else "openvino",
+            given=given,
+            made=made,
+            call=CALLS[kind].format(file=path.name),
+            differences=", ".join(f"{name} {value:.2g}" for name, value in differences.items()),
+        )
+        (folder / "README.md").write_text(readme, encoding="utf-8")
+    return differences
+
+
+def _to_openvino(path: Path) -> None:
+    import openvino
+
+    openvino.save_model(openvino.Core().read_model(path), path.with_suffix(".xml"), compress_to_fp16=False)
+    path.unlink()
+
+
+@torch.inference_mode()
+def _difference(engine: Engine, generator: Generator) -> float:
+    sizes = ((1, 16, 16), (2, 8, 24), (1, 32, 20))  # batch, and sides in multiples
+    multiple = generator.multiple
+    return (
+        torch.stack(
+            [
+                (engine(pictures) - generator(pictures)).abs().mean()
+                for batch, height, width in sizes
+                for pictures in [
+                    sample(batch, 32 * multiple)[..., : height * multiple, : width * multiple].contiguous()
+                ]
+            ]
+        )
+        .max()
+        .item()
+    )  # NaN if any is

@@ -1,0 +1,78 @@
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, make_pipeline, picture, run
+from PIL import Image
+
+from cyclegan import FaceSketchPipeline, exporting
+from cyclegan.engines import EngineError, build
+from cyclegan.images import to_tensor
+
+
+@pytest.fixture(autouse=True)
+def packages(release: Path) -> None:
+    """All of them are there in CI; elsewhere their absence is a reason to skip."""
+    try:
+        for name in ("onnxruntime", "openvino"):
+            build(name, make_pipeline().sketch_generator)
+    except EngineError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+
+
+@pytest.mark.parametrize("kind", ["onnx", "openvino"])
+def test_the_example_of_an_export_gives_the_picture_of_the_pipeline(tmp_path: Path, release: Path, kind: str) -> None:
+    out = tmp_path / "out"
+    result = run("-m", "cyclegan", "export", "--weights", release, "--format", kind, "--out", out, cwd=ROOT)
+    assert result.returncode == 0, result.stderr
+    files = {"photo_to_sketch.onnx", "sketch_to_photo.onnx"}
+    if kind == "openvino":
+        files = {f"{name[:-5]}.{ending}" for name in files for ending in ("xml", "bin")}
+    assert {file.name for file in out.iterdir()} == files | {"README.md", "SHA256SUMS"}
+    for line in (out / "SHA256SUMS").read_text().splitlines():
+        digest, name = line.split()
+        assert hashlib.sha256((out / name).read_bytes()).hexdigest() == digest
+        files.remove(name)
+    assert not files
+
+    (example,) = re.findall(r"```python\n(.*?)```", (out / "README.md").read_text(), re.DOTALL)
+    assert len(example.splitlines()) == 5
+    sketch = picture(0, (32, 32))
+    sketch.save(out / "sketch.jpg", quality=100)
+    subprocess.run([sys.executable, "-c", example], cwd=out, check=True)
+    wanted = FaceSketchPipeline.from_pretrained(release, device="cpu").sketch_to_photo(Image.open(out / "sketch.jpg"))
+    made = to_tensor(Image.open(out / "photo.png")).float()
+    assert (made - to_tensor(wanted).float()).abs().mean() < 1.5
+
+
+def test_eight_bits_are_checked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = make_pipeline()
+    monkeypatch.setitem(exporting.LIMITS, True, 0.2)  # these weights are untrained
+    differences = exporting.export(pipe, "openvino", tmp_path / "out", int8=True)
+    assert all(1e-4 < value < 0.2 for value in differences.values())
+
+
+def test_a_file_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(path: Path) -> object:
+        return lambda pictures: torch.from_numpy(np.full(pictures.shape, np.nan, np.float32))
+
+    monkeypatch.setattr(exporting, "run_onnxruntime", broken)
+    with pytest.raises(
+        EngineError, match=r"photo_to_sketch\.onnx differs from torch by nan, and 0\.001 is let through"
+    ):
+        exporting.export(make_pipeline(), "onnx", tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_written_over(tmp_path: Path, release: Path) -> None:
+    result = run("-m", "cyclegan", "export", "--weights", release, "--format", "onnx", "--out", tmp_path, cwd=ROOT)
+    assert result.returncode == 1
+    assert result.stderr.strip() == f"{tmp_path} is there already: give another --out."
