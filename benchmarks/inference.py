@@ -2,17 +2,17 @@
 
     python -m benchmarks.inference --json > inference.json
 
-Three generators: `reference`; `full`, the same one (or that of --weights) by all engines; `embedded`, the weights inside
-the package. They take turns, so that a drifting machine slows all alike. A picture is a batch of one, without decoding.
+Three generators: `reference`; `full`, the same one (or that of --weights) by all engines; `embedded`, the weights
+inside the package. They take turns, so that a drifting machine slows all alike. A picture is a batch of one.
 """
 
 import json
 import platform
-import statistics
 import sys
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 
+import numpy as np
 import torch
 import tyro
 
@@ -43,7 +43,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Row:
-    """Milliseconds of a picture, half and nineteen in twenty of them, and the reference's median over this one's."""
+    """The median and the 95th percentile of a picture's milliseconds, and how often the former fits the reference's."""
 
     model: str
     size: int
@@ -66,15 +66,15 @@ def main() -> None:
         for model, generator in models.items():
             for engine in options.engines:
                 try:
-                    contenders[model, engine] = build(engine, generator)
+                    contenders[model, engine] = build(engine, generator, size)
                 except EngineError as error:
                     print(error, file=sys.stderr)
         with torch.inference_mode():
             times = measure(contenders, sample(1, size), options.turns, options.seconds)
-        median = statistics.median(times["reference", "torch"])
-        for (model, engine), some in times.items():
-            p50, p95 = (sorted(some)[int(share * len(some))] for share in (0.5, 0.95))
-            rows.append(Row(model, size, engine, round(p50, 2), round(p95, 2), round(median / p50, 2)))
+        percentiles = {key: np.percentile(some, (50, 95)).tolist() for key, some in times.items()}
+        for (model, engine), (p50, p95) in percentiles.items():
+            ratio = percentiles["reference", "torch"][0] / p50
+            rows.append(Row(model, size, engine, round(p50, 2), round(p95, 2), round(ratio, 2)))
     if options.json:
         print(json.dumps([asdict(row) for row in rows], indent=1))
         return

@@ -1,15 +1,19 @@
 """Generators as files that run without torch: ONNX, or OpenVINO's own format."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import Tensor
 
 from .checkpoint import atomic
-from .engines import Engine, EngineError, needs, quantise, run_onnxruntime, run_openvino, sample, to_onnx
+from .data import DataError, find_images
+from .engines import CALIBRATION, Engine, EngineError, needs, quantise, run_onnxruntime, run_openvino, sample, to_onnx
+from .images import crop_square, normalise, open_image, pad_to_multiple, to_tensor
 from .networks import Generator
-from .pipeline import FaceSketchPipeline
+from .pipeline import Direction, FaceSketchPipeline
 
 Format = Literal["onnx", "openvino"]
 LIMITS = {False: 1e-3, True: 0.03}  # by int8: how much a file's pictures may differ from torch's
@@ -38,12 +42,14 @@ Mean absolute difference from torch in float32, in [-1, 1], the largest of three
 """
 
 
-def export(pipe: FaceSketchPipeline, kind: Format, out: Path, int8: bool = False) -> dict[str, float]:
+def export(
+    pipe: FaceSketchPipeline, kind: Format, out: Path, int8: Mapping[Direction, Tensor] | None = None
+) -> dict[str, float]:
     """Write each generator of a pipeline as a file, check it against torch, and say in a README how to run it.
 
     Args:
         pipe: on the CPU, in float32. out: a folder, which is there as a whole or not at all.
-        int8: compute in 8 bits.
+        int8: compute in 8 bits, with ranges taken from these pictures of each direction, (N, 3, H, W) in [-1, 1].
 
     Returns:
         The mean absolute difference from torch in [-1, 1], the largest of three sizes, by file.
@@ -51,6 +57,7 @@ def export(pipe: FaceSketchPipeline, kind: Format, out: Path, int8: bool = False
     Raises:
         EngineError: a package is missing, or a file's pictures are not those of torch.
     """
+    limit = LIMITS[bool(int8)]
     suffix = ".onnx" if kind == "onnx" else ".xml"
     differences = {}
     with needs(f"Exporting to {kind}{' in 8 bits' if int8 else ''}", "int8" if int8 else kind), atomic(out) as folder:
@@ -59,15 +66,19 @@ def export(pipe: FaceSketchPipeline, kind: Format, out: Path, int8: bool = False
             path = folder / f"{direction}.onnx"
             to_onnx(generator, path)
             if int8:
-                quantise(path, path, generator.multiple)
+                quantise(path, path, pad_to_multiple(int8[direction], generator.multiple))
             if kind == "openvino":
                 _to_openvino(path)
             path = path.with_suffix(suffix)
             difference = _difference(run_onnxruntime(path) if kind == "onnx" else run_openvino(path), generator)
-            if not difference <= LIMITS[int8]:
+            if not difference <= limit:
                 raise EngineError(
-                    f"{path.name} differs from torch by {difference:.4f}, and {LIMITS[int8]} is let through: "
-                    + ("these weights cannot be run in 8 bits." if int8 else "other versions of the packages may help.")
+                    f"{path.name} differs from torch by {difference:.4f}, and {limit} is let through: "
+                    + (
+                        "these weights cannot be run in 8 bits this way."
+                        if int8
+                        else "other versions of the packages may help."
+                    )
                 )
             differences[path.name] = difference
         hashes = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir())}
@@ -86,6 +97,27 @@ def export(pipe: FaceSketchPipeline, kind: Format, out: Path, int8: bool = False
         )
         (folder / "README.md").write_text(readme, encoding="utf-8")
     return differences
+
+
+def calibration(pipe: FaceSketchPipeline, data: Path | None) -> dict[Direction, Tensor]:
+    """Pictures to fit 8 bits to, at the working size: of `data/photos` and `data/sketches`, or generated ones.
+
+    Raises:
+        DataError: a folder is missing or empty. ImageError: a picture cannot be read.
+    """
+    size = pipe.image_size
+    if data is None:
+        return dict.fromkeys(pipe.generators, sample(CALIBRATION, size))
+    folders: dict[Direction, Path] = {"photo_to_sketch": data / "photos", "sketch_to_photo": data / "sketches"}
+    pictures = {}
+    for direction in pipe.generators:
+        files = find_images(folders[direction])[:CALIBRATION] if folders[direction].is_dir() else []
+        if not files:
+            raise DataError(
+                f"{folders[direction]} has no pictures to fit 8 bits to: put some there, or leave out --data."
+            )
+        pictures[direction] = normalise(torch.stack([to_tensor(crop_square(open_image(file), size)) for file in files]))
+    return pictures
 
 
 def _to_openvino(path: Path) -> None:

@@ -100,7 +100,9 @@ class FaceSketchPipeline(
 
     def _start(self, engine: str, generator: Generator) -> tuple[str, Engine]:
         if self.device.type == "cpu" and self.dtype == torch.float32:
-            return choose(generator, self.image_size) if engine == "auto" else (engine, build(engine, generator))
+            if engine == "auto":
+                return choose(generator, self.image_size)
+            return engine, build(engine, generator, self.image_size)
         if engine not in ("auto", "torch"):
             raise EngineError(f"The engine {engine} is for the CPU in float32, not for {self.device} in {self.dtype}.")
         return "torch", generator

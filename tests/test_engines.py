@@ -36,7 +36,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def start(name: str, generator: Generator) -> Engine:
     """The engine, or a skip where its package is not installed: never in CI, which has them all."""
     try:
-        return build(name, generator)
+        return build(name, generator, 32)
     except EngineError as error:
         if os.environ.get("CI") and "pip install" in str(error):
             raise
@@ -109,7 +109,7 @@ def nothing(_: Generator) -> Engine:
 def test_torch_is_left_where_all_others_fail(
     generator: Generator, cache: Path, monkeypatch: pytest.MonkeyPatch, other: Callable[[Generator], Engine]
 ) -> None:
-    monkeypatch.setattr(engines, "build", lambda _, generator: other(generator))
+    monkeypatch.setattr(engines, "build", lambda _, generator, size: other(generator))
     assert choose(generator, 32) == ("torch", generator)
 
 
@@ -123,13 +123,13 @@ def test_a_cache_that_cannot_be_written_is_no_obstacle(
 
 def test_an_unknown_engine_is_a_sentence(generator: Generator) -> None:
     with pytest.raises(EngineError, match=r"no engine 'abacus': it is auto, torch, .*onnxruntime"):
-        build("abacus", generator)
+        build("abacus", generator, 32)
 
 
 def test_a_missing_package_is_a_sentence(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(EngineError, match=r"engine openvino needs .* pip install 'cyclegan\[openvino\]'"):
-        build("openvino", generator)
+        build("openvino", generator, 32)
 
 
 def test_a_pipeline_runs_its_engine(release: Path) -> None:

@@ -12,6 +12,7 @@ from conftest import ROOT, make_pipeline, picture, run
 from PIL import Image
 
 from cyclegan import FaceSketchPipeline, exporting
+from cyclegan.data import DataError
 from cyclegan.engines import EngineError, build
 from cyclegan.images import to_tensor
 
@@ -21,7 +22,7 @@ def packages(release: Path) -> None:
     """All of them are there in CI; elsewhere their absence is a reason to skip."""
     try:
         for name in ("onnxruntime", "openvino"):
-            build(name, make_pipeline().sketch_generator)
+            build(name, make_pipeline().sketch_generator, 32)
     except EngineError as error:
         if os.environ.get("CI"):
             raise
@@ -53,11 +54,24 @@ def test_the_example_of_an_export_gives_the_picture_of_the_pipeline(tmp_path: Pa
     assert (made - to_tensor(wanted).float()).abs().mean() < 1.5
 
 
-def test_eight_bits_are_checked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["onnx", "openvino"])
+def test_eight_bits_are_checked_too(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch, kind: exporting.Format
+) -> None:
     pipe = make_pipeline()
+    pictures = exporting.calibration(pipe, dataset / "test" if kind == "onnx" else None)
     monkeypatch.setitem(exporting.LIMITS, True, 0.2)  # these weights are untrained
-    differences = exporting.export(pipe, "openvino", tmp_path / "out", int8=True)
+    differences = exporting.export(pipe, kind, tmp_path / "out", pictures)
     assert all(1e-4 < value < 0.2 for value in differences.values())
+    monkeypatch.setitem(exporting.LIMITS, True, 1e-5)
+    with pytest.raises(EngineError, match="cannot be run in 8 bits"):
+        exporting.export(pipe, kind, tmp_path / "other", pictures)
+    assert [file.name for file in tmp_path.iterdir()] == ["out"]
+
+
+def test_no_pictures_to_fit_are_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="photos has no pictures to fit 8 bits to"):
+        exporting.calibration(make_pipeline(), tmp_path)
 
 
 def test_a_file_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
