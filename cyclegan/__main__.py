@@ -49,6 +49,7 @@ def evaluate(
     json_: Annotated[Path | None, tyro.conf.arg(name="json")] = None,
     html: Path | None = None,
     size: int = SIZE,
+    engine: str = "torch",
 ) -> int:
     """Measure a model on paired pictures, in both directions: likeness, cycle and speed. docs/evaluation.md explains.
 
@@ -58,6 +59,8 @@ def evaluate(
         json_: Write everything that was measured here, each picture's figures too.
         html: Write a page with the table and all pictures here: one file that needs no other.
         size: The side in pixels at which pictures are compared. Figures at different sizes do not compare.
+        engine: What runs the generators: auto, torch, torch-bf16, compile, openvino, openvino-bf16, openvino-int8 or
+            onnxruntime. Other than torch: docs/performance.md.
     """
     if size < 32:
         raise DataError(f"--size is at least 32, not {size}: nothing can be compared in less.")
@@ -66,7 +69,7 @@ def evaluate(
             inside = (data / "test" / domain).is_dir()
             advice = f"give --data {data / 'test'}" if inside else "put one half of each pair there"
             raise DataError(f"The folder {data / domain} is missing: {advice}.")
-    pipe = FaceSketchPipeline.from_pretrained(weights)
+    pipe = FaceSketchPipeline.from_pretrained(weights, engine=engine)
     pairs = load_pairs(find_pairs(data / "photos", data / "sketches"), max(size, pipe.image_size))
     page = Page()
     model = "the embedded weights" if weights == str(EMBEDDED) else weights
