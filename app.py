@@ -1,67 +1,295 @@
-"""The Gradio Space: photo to sketch and sketch to photo."""
+"""The Gradio Space: photo to sketch and back, drawing, the live camera, and many pictures at once."""
 
 import base64
+import html
+import json
 import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 from typing import Any
+from zipfile import ZipFile
 
 import gradio as gr
-from gradio.data_classes import ImageData
 from PIL import Image
+from starlette.routing import WebSocketRoute
 
-from cyclegan import FaceSketchPipeline
-from cyclegan.images import ImageError, open_image
-from cyclegan.pipeline import EMBEDDED
+from cyclegan.archives import list_pictures, png_name
+from cyclegan.faces import crop, find_face
+from cyclegan.images import ImageError, open_image, resize_to
+from cyclegan.pipeline import DIRECTIONS, EMBEDDED, Direction, WeightsError
+from cyclegan.serving import Models
 
-EXAMPLES = Path(__file__).parent / "examples"
-ABOUT = """
-The pictures are made by a neural network (CycleGAN) on this machine. It knows faces that look at the camera and fill
-the picture. A photo made from a sketch is an invention: it shows nobody, and must not be used to identify anyone.
-"""
-CSS = ".image-frame img { width: 100%; height: 100%; object-fit: contain; }"  # small pictures fill their frame too
+ROOT = Path(__file__).parent
+WEB = ROOT / "web"
+EXAMPLES = {"photo": ROOT / "examples" / "photos", "sketch": ROOT / "examples" / "sketches"}
+TEXTS = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in (WEB / "texts").glob("*.json")}
+text: Any = gr.I18n(**TEXTS)  # a language is a file; what goes wrong is told in English
+OTHER: dict[Direction, Direction] = {"photo_to_sketch": "sketch_to_photo", "sketch_to_photo": "photo_to_sketch"}
+FRAMINGS = ("face", "middle", "whole")
+HEIGHT = 400  # of a picture on the page, in pixels
+MAX_UPLOAD = 50 * 2**20  # bytes a file
+MAX_BATCH = 200  # pictures at once
+MAX_WAITING = 100  # requests in line; who comes later is asked to come back
+MAX_RATIO = 8  # of a picture's sides: what is thinner shows no face
+KEPT, SWEPT = 3000, 300  # seconds that files of visitors stay, and between two looks: within the hour all are gone
+Pair = tuple[Image.Image, Image.Image]
 
 
-def read_upload(payload: ImageData | None) -> Image.Image | None:
-    """What a visitor or an API client sends -> a picture, by the project's own rules and with its own errors."""
-    if payload is None:
-        return None
+@contextmanager
+def friendly() -> Iterator[None]:
+    """Tell a visitor what is wrong in the project's own words."""
     try:
-        if payload.path is not None:
-            return open_image(payload.path, payload.orig_name or "")
-        return open_image(base64.b64decode((payload.url or "").partition(",")[2]))  # an API client's data: URL
-    except ImageError as error:
-        raise gr.Error(str(error), print_exception=False) from None
+        yield
+    except (ImageError, WeightsError) as error:  # the page would show HTML, and a file's name may hold some
+        raise gr.Error(html.escape(str(error), quote=False), print_exception=False) from None
 
 
-def load() -> FaceSketchPipeline:
-    """The release that CYCLEGAN_WEIGHTS names, a folder or USER/REPO[@REVISION]; without it the embedded weights."""
-    return FaceSketchPipeline.from_pretrained(os.environ.get("CYCLEGAN_WEIGHTS") or EMBEDDED, fallback=True)
+def need(given: Any) -> Any:
+    """What a button works on; without it the visitor is told."""
+    if not given:
+        raise gr.Error("There is no picture yet: give one first.", print_exception=False)
+    return given
 
 
-def build(pipe: FaceSketchPipeline) -> gr.Blocks:
-    with gr.Blocks(title="Face photo ↔ sketch", delete_cache=(600, 3600)) as demo:
-        gr.Markdown("# Face photo ↔ sketch\nA pencil sketch of a photo, a photo of a drawing.")
-        for title, api_name, given, made, examples, run in (
-            ("Photo to sketch", "photo_to_sketch", "Photo", "Sketch", "photos", pipe.photo_to_sketch),
-            ("Sketch to photo", "sketch_to_photo", "Sketch", "Photo", "sketches", pipe.sketch_to_photo),
-        ):
-            with gr.Tab(title):
+def read_upload(payload: dict[str, Any]) -> Image.Image:
+    """What a visitor or an API client sends -> a picture, by the project's own rules and with its own errors.
+
+    The events get it as it comes, with `preprocess=False`: Gradio's own reading has other rules, and an instance that
+    is given another `preprocess` loses it in a visitor's session as soon as an example is chosen.
+    """
+    name = payload.get("orig_name") or ""
+    if payload.get("path"):
+        picture = open_image(payload["path"], name)
+    else:  # an API client's data: URL
+        picture = open_image(base64.b64decode((payload.get("url") or "").partition(",")[2]))
+    if max(picture.size) > MAX_RATIO * min(picture.size):
+        raise ImageError(
+            f"{name or 'This picture'} is {picture.width} x {picture.height} pixels: no face can be seen in so thin a "
+            "strip. Cut the face out first."
+        )
+    return picture
+
+
+def frame(picture: Image.Image, framing: str, zoom: float = 1, right: float = 0, down: float = 0) -> Image.Image:
+    """Cut out what is to be converted: around the face, in the middle, or all of it; closer and moved as asked.
+
+    Args:
+        framing: one of FRAMINGS; where there is no face, the middle. zoom: 2 halves the square's side.
+        right, down: in sides of the square.
+    """
+    if framing == "whole":
+        return picture
+    x, y, side = picture.width / 2, picture.height / 2, float(min(picture.size))
+    if framing == "face" and (found := find_face(picture)):
+        x, y, side = found
+    side /= zoom
+    return crop(picture, x + right * side, y + down * side, side)
+
+
+def framing_choice() -> gr.Radio:
+    return gr.Radio([(text(name), name) for name in FRAMINGS], value="face", label=text("framing"))
+
+
+def conversion_page(
+    models: Models, direction: Direction, weights: gr.Dropdown
+) -> tuple[gr.Image, gr.ImageSlider, gr.Button]:
+    """Photo to sketch or back: the picture that is given, what is made of it, and the button that sends that on."""
+    given, made = direction.split("_to_")
+    with gr.Tab(text(direction), id=direction):
+        with gr.Row():
+            image = gr.Image(
+                label=text(given), sources=["upload", "webcam", "clipboard"], format="png", height=HEIGHT,
+                elem_classes="shown",
+            )  # fmt: skip
+            result = gr.ImageSlider(
+                label=text(f"{given}_and_{made}"), type="pil", format="png", interactive=False, height=HEIGHT,
+                elem_classes="shown",
+            )  # fmt: skip
+        with gr.Row():
+            with gr.Column():
+                gr.Examples(sorted(map(str, EXAMPLES[given].glob("*.png"))), image, label=text(f"{given}_examples"))
+                framing = framing_choice()
+                with gr.Accordion(text("adjust"), open=False):  # sliders: a keyboard and a screen reader can crop too
+                    zoom = gr.Slider(0.5, 3, 1, step=0.05, label=text("zoom"))
+                    right = gr.Slider(-0.5, 0.5, 0, step=0.02, label=text("right"))
+                    down = gr.Slider(-0.5, 0.5, 0, step=0.02, label=text("down"))
+            with gr.Column():
                 with gr.Row():
-                    image = gr.Image(label=given, sources=["upload", "webcam", "clipboard"], height=400)
-                    image.preprocess = read_upload  # type: ignore[method-assign]
-                    result = gr.Image(
-                        label=made, format="png", interactive=False, height=400, buttons=["download", "fullscreen"]
-                    )
-                gr.Examples(sorted(str(file) for file in (EXAMPLES / examples).glob("*.png")), image)
+                    back = gr.Button(text("back_again"))
+                    send = gr.Button(text(f"send_{made}"))
+                again = gr.Gallery(
+                    label=text(f"{given}_again"),
+                    show_label=False,
+                    format="png",
+                    columns=3,
+                    height="auto",
+                    visible=False,
+                )
 
-                def convert(picture: Image.Image | None, run: Any = run) -> Image.Image | None:
-                    return None if picture is None else run(picture)
+    def convert(payload: dict[str, Any] | None, name: str, *cut: Any) -> tuple[Pair | None, gr.Gallery]:
+        if payload is None:
+            return None, gr.Gallery(visible=False)
+        with friendly():
+            framed = frame(read_upload(payload), *cut)
+            converted = models.convert(direction, name, framed)
+            return (resize_to(framed, models.image_size), converted), gr.Gallery(visible=False)
 
-                image.change(convert, image, result, api_name=api_name, concurrency_limit=1, concurrency_id="model")
-        commit = f", commit {pipe.revision[:7]}" if pipe.revision else ""
-        gr.Markdown(f"{ABOUT}\nWeights: {pipe.source}{commit}.")
-    return demo
+    def go_back(pair: Pair | None, name: str) -> gr.Gallery:
+        with friendly():
+            before, after = need(pair)
+            return gr.Gallery([before, after, models.convert(OTHER[direction], name, after)], visible=True)
+
+    adjust = [zoom, right, down]
+    settings: Any = {
+        "fn": convert, "inputs": [image, weights, framing, *adjust], "outputs": [result, again], "preprocess": False,
+        "api_visibility": "private", "concurrency_id": "convert", "concurrency_limit": 2,
+    }  # fmt: skip
+    # A new picture is first shown without the adjustments that the last one needed
+    image.change(None, None, adjust, js="() => [1, 0, 0]").then(**settings)
+    changes = [framing.input, weights.input, *(slider.input for slider in adjust)]
+    gr.on(changes, **settings, trigger_mode="always_last", show_progress="hidden")
+    back.click(
+        go_back, [result, weights], again,
+        api_visibility="private", concurrency_id="convert", concurrency_limit=2,
+    )  # fmt: skip
+    return image, result, send
+
+
+def panel_page(name: str, models: Models) -> None:
+    """Draw or Live: HTML and JavaScript that talk with `models.live`."""
+    starts = sorted(EXAMPLES["sketch"].glob("*.png")) if name == "draw" else []
+    with gr.Tab(text(name), id=name):
+        gr.HTML(
+            html_template=(WEB / f"{name}.html").read_text(encoding="utf-8"),
+            js_on_load="".join((WEB / file).read_text(encoding="utf-8") for file in ("stream.js", f"{name}.js")),
+            texts=TEXTS,
+            size=models.image_size,
+            examples={
+                file.stem: f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}" for file in starts
+            },
+        )
+
+
+def batch_page(models: Models, weights: gr.Dropdown) -> None:
+    with gr.Tab(text("batch"), id="batch"), gr.Row():
+        with gr.Column():
+            files = gr.Files(label=text("files"), file_types=["image", ".zip"], height=HEIGHT)
+            directions = [(text(direction), direction) for direction in DIRECTIONS]
+            direction = gr.Radio(directions, value=DIRECTIONS[0], label=text("direction"))
+            framing = framing_choice()
+            start = gr.Button(text("convert_all"), variant="primary")
+        with gr.Column():
+            made = gr.Gallery(label=text("converted"), format="png", columns=4, height=HEIGHT)
+            archive = gr.DownloadButton(text("zip"), interactive=False)
+            report = gr.Markdown()
+
+    def convert(
+        files: list[str] | None, direction: Direction, framing: str, name: str,
+        progress: Any = gr.Progress(),  # noqa: B008, the way to ask for it
+    ) -> tuple[list[tuple[Image.Image, str]], gr.DownloadButton, str]:  # fmt: skip
+        pictures = list_pictures(map(Path, need(files)))
+        problems = [f"Only the first {MAX_BATCH} pictures were taken."] if len(pictures) > MAX_BATCH else []
+        made: list[tuple[Image.Image, str]] = []
+        taken: set[str] = set()
+        target = Path(tempfile.mkdtemp(dir=os.environ["GRADIO_TEMP_DIR"])) / f"{direction}.zip"
+        with ZipFile(target, "w") as archive:
+            for source, read in progress.tqdm(pictures[:MAX_BATCH], unit="pictures"):
+                try:
+                    picture = models.convert(direction, name, frame(open_image(read(), source), framing))
+                except ImageError as error:
+                    problems.append(str(error))
+                    continue
+                made.append((picture, png_name(source, taken)))
+                with archive.open(made[-1][1], "w") as file:
+                    picture.save(file, "PNG")
+        listed = "".join(f"\n- {html.escape(problem)}" for problem in problems)
+        download = gr.DownloadButton(value=str(target) if made else None, interactive=bool(made))
+        return made, download, f"{len(made)} of {len(pictures)} converted.{listed}"
+
+    start.click(
+        convert, [files, direction, framing, weights], [made, archive, report],
+        api_visibility="private", show_progress_on=made, concurrency_limit=1,
+    )  # fmt: skip
+
+
+def endpoint(models: Models, direction: Direction) -> None:
+    """/photo_to_sketch or /sketch_to_photo: a picture in, a picture out, for gradio_client, plain HTTP and MCP."""
+    given, made = direction.split("_to_")
+
+    def convert(payload: dict[str, Any] | None) -> Image.Image:
+        with friendly():
+            return models.convert(direction, models.first, read_upload(need(payload)))
+
+    gr.on(
+        [], convert, gr.Image(label=given, visible=False), gr.Image(label=made, format="png", visible=False),
+        preprocess=False, api_name=direction, concurrency_id="convert", concurrency_limit=2,
+        api_description=f"Make a {made} of the face in a {given}. The whole picture is converted and keeps its shape.",
+    )  # fmt: skip
+
+
+def build(models: Models) -> gr.Blocks:
+    def show_figures(name: str) -> str:
+        with friendly():
+            return models.figures(name)
+
+    with gr.Blocks(title="Face photo ↔ sketch") as demo:
+        gr.Markdown(text("title"))
+        weights = gr.Dropdown(list(models.offers), value=models.first, label=text("weights"), render=False)
+        with gr.Tabs() as tabs:
+            pages = {direction: conversion_page(models, direction, weights) for direction in DIRECTIONS}
+            panel_page("draw", models)
+            panel_page("live", models)
+            batch_page(models, weights)
+        for direction, (_, result, send) in pages.items():
+            page = OTHER[direction]
+            send.click(
+                lambda pair, page=page: (gr.Tabs(selected=page), need(pair)[1]), result, [tabs, pages[page][0]],
+                api_visibility="private",
+            )  # fmt: skip
+        with gr.Accordion(text("model"), open=False):
+            gr.Markdown(text("about"))
+            weights.render()
+            figures = gr.Markdown(models.figures(models.first))
+            weights.input(None, weights, js="(name) => { window.chosenWeights = name; }")
+            weights.input(show_figures, weights, figures, api_visibility="private", concurrency_limit=1)
+        for direction in DIRECTIONS:
+            endpoint(models, direction)
+    return demo.queue(max_size=MAX_WAITING)
+
+
+def sweep(folder: Path, kept: set[Path]) -> None:
+    """Delete the files of visitors in time. Gradio's own `delete_cache` ends for good if one arrives while it looks."""
+    while True:
+        time.sleep(SWEPT)
+        for file in set(folder.rglob("*")) - kept:
+            with suppress(OSError):
+                if file.is_file() and time.time() - file.stat().st_ctime > KEPT:
+                    file.unlink()
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that the folder is deleted then too
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    with tempfile.TemporaryDirectory(prefix="face-sketch-", ignore_cleanup_errors=True) as folder:
+        os.environ["GRADIO_TEMP_DIR"] = folder
+        models = Models(os.environ.get("CYCLEGAN_WEIGHTS") or str(EMBEDDED))
+        for direction in models.load(models.offers[models.first]).generators:
+            models.convert(direction, models.first, Image.new("RGB", (64, 64)))  # the first picture takes longest
+        demo = build(models)
+        Thread(target=sweep, args=(Path(folder), set(Path(folder).rglob("*"))), daemon=True).start()
+        demo.launch(
+            app_kwargs={"routes": [WebSocketRoute("/live/{direction}", models.live)]},
+            theme=gr.themes.Soft(primary_hue="indigo", neutral_hue="stone", font="sans-serif", font_mono="monospace"),
+            css_paths=WEB / "style.css", i18n=text, mcp_server=True, max_file_size=MAX_UPLOAD, ssr_mode=False,
+            run_history=False, enable_monitoring=False, footer_links=["api", "settings"],
+        )  # fmt: skip
 
 
 if __name__ == "__main__":
-    build(load()).launch(css=CSS)
+    main()

@@ -269,7 +269,8 @@ def deploy(space: str, weights: str, dry_run: bool = False, private: bool = Fals
         raise HubError(f"There is no app.py in {root}: run this in a checkout of the project.")
     repo, revision = split_revision(weights)
     files = [root / "app.py", root / "requirements.txt", root / "LICENSE", *root.glob("examples/*/*.png")]
-    files += [file for file in root.glob("cyclegan/**/*") if file.is_file() and "__pycache__" not in file.parts]
+    for folder in ("cyclegan", "web"):
+        files += [file for file in root.glob(f"{folder}/**/*") if file.is_file() and "__pycache__" not in file.parts]
     names = {file.relative_to(root).as_posix() for file in files} | {"README.md"}
     variable = repo if revision is None else f"{repo}@{revision}"
     if dry_run:
@@ -307,3 +308,12 @@ def _front_page(readme: Path, repo: str, preload: bool) -> bytes:
         files = ",".join(["config.json", *(f"{direction}.safetensors" for direction in DIRECTIONS)])
         card.data["preload_from_hub"] = [f"{repo} {files}"]
     return str(card).encode()
+
+
+def list_revisions(repo: str) -> list[str]:
+    """The tags of a repository: `best`, then the epochs, the newest first; none where the Hub does not say."""
+    try:
+        tags = [tag.name for tag in HfApi().list_repo_refs(repo).tags]
+    except HTTP_ERRORS:
+        return []
+    return sorted(tags, key=lambda name: int("".join(filter(str.isdecimal, name)) or 10**9), reverse=True)

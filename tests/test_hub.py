@@ -21,7 +21,8 @@ import app
 from cyclegan import FaceSketchPipeline
 from cyclegan.checkpoint import list_states, save_state
 from cyclegan.hub import STATE_BRANCH, HubError, Uploads, deploy, fetch_state
-from cyclegan.pipeline import HubUnreachableError, WeightsError
+from cyclegan.pipeline import EMBEDDED, HubUnreachableError, WeightsError
+from cyclegan.serving import Models
 from train_accelerate import TrainConfig, TrainingError, hub_dataset
 
 REPO = "ann/faces"
@@ -391,17 +392,32 @@ def test_a_space_of_no_weights_or_of_somebody_else_is_refused(hub: HubServer) ->
         deploy("ben/demo", REPO)
 
 
-def test_the_app_shows_the_weights_that_the_environment_names(
-    pushed: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_app_offers_the_weights_their_other_revisions_and_the_embedded_ones(
+    pushed: HubServer, tmp_path: Path
 ) -> None:
     commit = pushed.repo(REPO).tags["epoch-1"]
-    for weights, shown in (
-        (f"{REPO}@epoch-1", f"Weights: {REPO}@epoch-1, commit {commit[:7]}."),
-        (str(tmp_path / "pushed/epoch-0002"), "Weights: epoch-0002."),  # not where it lies on this machine
-        ("", "Weights: embedded weights."),
+    folder = tmp_path / "pushed/epoch-0002"
+    for weights, offered in (
+        (f"{REPO}@epoch-1", [f"{REPO}@epoch-1, commit {commit[:7]}", f"{REPO}@epoch-2", "embedded weights"]),
+        (str(folder), ["epoch-0002", "embedded weights"]),
+        (str(EMBEDDED), ["embedded weights"]),
     ):
-        monkeypatch.setenv("CYCLEGAN_WEIGHTS", weights)
-        assert shown in str(app.build(app.load()).get_config_file())
+        models = Models(weights)
+        assert list(models.offers) == offered
+        page = str(app.build(models).get_config_file())
+        assert offered[0] in page
+        assert str(tmp_path) not in page, "where a release lies on this machine is nobody's business"
+    assert "SSIM" in models.figures("embedded weights")
+    models = Models(f"{REPO}@epoch-1")
+    converted = models.convert("photo_to_sketch", f"{REPO}@epoch-2", picture(0))
+    assert converted.tobytes() == sketch(FaceSketchPipeline.from_pretrained(folder))
+
+
+@pytest.mark.usefixtures("impatient")
+def test_the_app_starts_without_a_hub(hub: HubServer) -> None:
+    hub.stop()
+    with pytest.warns(UserWarning, match="shows the embedded weights instead"):
+        assert list(Models(REPO).offers) == ["embedded weights"]
 
 
 # Training

@@ -1,0 +1,122 @@
+"""Models that many visitors share: the releases on offer, one line for all who want a picture, and live streams."""
+
+import asyncio
+import io
+import re
+import warnings
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TypeVar
+
+from huggingface_hub import hf_hub_download
+from PIL import Image
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from .hub import list_revisions
+from .images import ImageError, open_image
+from .pipeline import (
+    DIRECTIONS,
+    EMBEDDED,
+    HTTP_ERRORS,
+    Direction,
+    FaceSketchPipeline,
+    HubUnreachableError,
+    WeightsError,
+    split_revision,
+)
+
+MAX_FRAME = 2**20  # bytes of a picture of a live stream
+Result = TypeVar("Result")
+
+
+class Models:
+    """The releases on offer, each loaded once, and the one thread that runs them.
+
+    One thread, so that everybody waits in one line, and PyTorch keeps one pool of threads, not one a visitor.
+
+    Args:
+        weights: the release that is shown first: a folder or USER/REPO[@REVISION]. Where the Hub cannot be reached
+            the embedded weights are shown. On offer too: the tags of its repository, and the embedded weights.
+
+    Attributes:
+        offers: what visitors call a release -> its weights. Visitors choose from these names, and see no path.
+
+    Raises:
+        WeightsError: it cannot be loaded.
+    """
+
+    def __init__(self, weights: str) -> None:
+        self.load = lru_cache(maxsize=3)(FaceSketchPipeline.from_pretrained)
+        self._thread = ThreadPoolExecutor(1, "model")
+        try:
+            first = self.load(weights)
+        except HubUnreachableError as error:
+            warnings.warn(f"{error} The app shows the embedded weights instead.", stacklevel=2)
+            first = self.load(weights := str(EMBEDDED))
+        self.image_size = first.image_size
+        commit = f", commit {first.revision[:7]}" if first.revision else ""
+        self.offers = {f"{first.source}{commit}": weights}
+        if first.revision:
+            repo, _ = split_revision(weights)
+            self.offers |= {name: name for tag in list_revisions(repo) if (name := f"{repo}@{tag}") != weights}
+        self.offers.setdefault("embedded weights", str(EMBEDDED))
+        self.first = next(iter(self.offers))
+
+    def run(self, function: Callable[[FaceSketchPipeline], Result], name: str) -> "Future[Result]":
+        """Call `function` with the pipeline of that name when its turn has come."""
+        weights = self.offers[name]
+        return self._thread.submit(lambda: function(self.load(weights)))
+
+    def convert(self, direction: Direction, name: str, picture: Image.Image) -> Image.Image:
+        """Convert one picture, in turn.
+
+        Raises:
+            ImageError, WeightsError: as the pipeline does.
+        """
+        return self.run(lambda pipe: getattr(pipe, direction)(picture), name).result()
+
+    def figures(self, name: str) -> str:
+        """What the model card of a release says about how good it is: Markdown, or nothing.
+
+        The release is loaded, which may take a while and must not keep the others waiting.
+        """
+        weights = self.offers[name]
+        revision = self.load(weights).revision
+        try:
+            card = Path(
+                hf_hub_download(split_revision(weights)[0], "README.md", revision=revision)
+                if revision
+                else f"{weights}/README.md"
+            ).read_text(encoding="utf-8")
+        except HTTP_ERRORS:
+            return ""
+        found = re.search(r"^## Figures\n(.*?)(?=^## |\Z)", card, re.DOTALL | re.MULTILINE)
+        return found[1] if found else ""
+
+    async def live(self, socket: WebSocket) -> None:
+        """Convert the pictures of a stream: JPEG in and out, in order; a sentence comes back where something is wrong.
+
+        A client sends its next picture when an answer is there. So the newest counts, and all viewers take turns.
+        """
+        direction, name = socket.path_params["direction"], socket.query_params.get("weights") or self.first
+        await socket.accept()
+        if direction not in DIRECTIONS or name not in self.offers:
+            await socket.close(1008, "There is no such direction, or no such weights.")
+            return
+
+        def answer(data: bytes, pipe: FaceSketchPipeline) -> bytes:
+            if len(data) > MAX_FRAME:
+                raise ImageError(f"A picture of {len(data):,} bytes is too large for a live stream.")
+            converted = io.BytesIO()
+            getattr(pipe, direction)(open_image(data)).save(converted, "JPEG", quality=90)
+            return converted.getvalue()
+
+        with suppress(WebSocketDisconnect):
+            async for data in socket.iter_bytes():
+                try:
+                    await socket.send_bytes(await asyncio.wrap_future(self.run(partial(answer, data), name)))
+                except (ImageError, WeightsError) as error:
+                    await socket.send_text(str(error))
