@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -57,17 +58,20 @@ def need(given: Any) -> Any:
     return given
 
 
-def read_upload(payload: dict[str, Any]) -> Image.Image:
+def read_upload(sent: dict[str, Any]) -> Image.Image:
     """What a visitor or an API client sends -> a picture, by the project's own rules and with its own errors.
 
-    The events get it as it comes, with `preprocess=False`: Gradio's own reading has other rules, and an instance that
-    is given another `preprocess` loses it in a visitor's session as soon as an example is chosen.
+    The events get it as it comes, with `preprocess=False`. Gradio's own reading has other rules, and (6.31) opens any
+    picture on this machine whose path is sent without `meta`; a `preprocess` that an instance is given is lost in a
+    visitor's session as soon as an example is chosen.
     """
-    name = payload.get("orig_name") or ""
-    if payload.get("path"):
-        picture = open_image(payload["path"], name)
+    name = sent.get("orig_name") or ""
+    if path := sent.get("path"):
+        if not Path(path).resolve().is_relative_to(Path(os.environ["GRADIO_TEMP_DIR"]).resolve()):
+            raise ImageError("This picture was not sent to this app: upload it first.")
+        picture = open_image(path, name or "This picture")
     else:  # an API client's data: URL
-        picture = open_image(base64.b64decode((payload.get("url") or "").partition(",")[2]))
+        picture = open_image(base64.b64decode((sent.get("url") or "").partition(",")[2]))
     if max(picture.size) > MAX_RATIO * min(picture.size):
         raise ImageError(
             f"{name or 'This picture'} is {picture.width} x {picture.height} pixels: no face can be seen in so thin a "
@@ -92,6 +96,12 @@ def frame(picture: Image.Image, framing: str, zoom: float = 1, right: float = 0,
     return crop(picture, x + right * side, y + down * side, side)
 
 
+def hand_over(page: Direction, sent: list[dict[str, Any]] | None) -> tuple[gr.Tabs, Image.Image]:
+    """Show another page, with what was made here as its picture."""
+    with friendly():
+        return gr.Tabs(selected=page), read_upload(need(sent)[1])
+
+
 def framing_choice() -> gr.Radio:
     return gr.Radio([(text(name), name) for name in FRAMINGS], value="face", label=text("framing"))
 
@@ -108,7 +118,7 @@ def conversion_page(
                 elem_classes="shown",
             )  # fmt: skip
             result = gr.ImageSlider(
-                label=text(f"{given}_and_{made}"), type="pil", format="png", interactive=False, height=HEIGHT,
+                label=text(f"{given}_and_{made}"), format="png", interactive=False, height=HEIGHT,
                 elem_classes="shown",
             )  # fmt: skip
         with gr.Row():
@@ -132,17 +142,17 @@ def conversion_page(
                     visible=False,
                 )
 
-    def convert(payload: dict[str, Any] | None, name: str, *cut: Any) -> tuple[Pair | None, gr.Gallery]:
-        if payload is None:
+    def convert(sent: dict[str, Any] | None, name: str, *cut: Any) -> tuple[Pair | None, gr.Gallery]:
+        if sent is None:
             return None, gr.Gallery(visible=False)
         with friendly():
-            framed = frame(read_upload(payload), *cut)
+            framed = frame(read_upload(sent), *cut)
             converted = models.convert(direction, name, framed)
             return (resize_to(framed, models.image_size), converted), gr.Gallery(visible=False)
 
-    def go_back(pair: Pair | None, name: str) -> gr.Gallery:
+    def go_back(sent: list[dict[str, Any]] | None, name: str) -> gr.Gallery:
         with friendly():
-            before, after = need(pair)
+            before, after = map(read_upload, need(sent))
             return gr.Gallery([before, after, models.convert(OTHER[direction], name, after)], visible=True)
 
     adjust = [zoom, right, down]
@@ -154,10 +164,7 @@ def conversion_page(
     image.change(None, None, adjust, js="() => [1, 0, 0]").then(**settings)
     changes = [framing.input, weights.input, *(slider.input for slider in adjust)]
     gr.on(changes, **settings, trigger_mode="always_last", show_progress="hidden")
-    back.click(
-        go_back, [result, weights], again,
-        api_visibility="private", concurrency_id="convert", concurrency_limit=2,
-    )  # fmt: skip
+    back.click(**settings | {"fn": go_back, "inputs": [result, weights], "outputs": again})
     return image, result, send
 
 
@@ -222,10 +229,11 @@ def endpoint(models: Models, direction: Direction) -> None:
     """/photo_to_sketch or /sketch_to_photo: a picture in, a picture out, for gradio_client, plain HTTP and MCP."""
     given, made = direction.split("_to_")
 
-    def convert(payload: dict[str, Any] | None) -> Image.Image:
+    def convert(image: dict[str, Any] | None) -> Image.Image:
         with friendly():
-            return models.convert(direction, models.first, read_upload(need(payload)))
+            return models.convert(direction, models.first, read_upload(need(image)))
 
+    convert.__name__ = direction  # what an MCP client sees
     gr.on(
         [], convert, gr.Image(label=given, visible=False), gr.Image(label=made, format="png", visible=False),
         preprocess=False, api_name=direction, concurrency_id="convert", concurrency_limit=2,
@@ -249,9 +257,8 @@ def build(models: Models) -> gr.Blocks:
         for direction, (_, result, send) in pages.items():
             page = OTHER[direction]
             send.click(
-                lambda pair, page=page: (gr.Tabs(selected=page), need(pair)[1]), result, [tabs, pages[page][0]],
-                api_visibility="private",
-            )  # fmt: skip
+                partial(hand_over, page), result, [tabs, pages[page][0]], preprocess=False, api_visibility="private"
+            )
         with gr.Accordion(text("model"), open=False):
             gr.Markdown(text("about"))
             weights.render()
@@ -260,7 +267,7 @@ def build(models: Models) -> gr.Blocks:
             weights.input(show_figures, weights, figures, api_visibility="private", concurrency_limit=1)
         for direction in DIRECTIONS:
             endpoint(models, direction)
-    return demo.queue(max_size=MAX_WAITING)
+    return demo.queue(max_size=MAX_WAITING, api_open=False)  # nobody passes the line
 
 
 def sweep(folder: Path, kept: set[Path]) -> None:
