@@ -186,7 +186,9 @@ def panel_page(name: str, models: Models) -> None:
 def batch_page(models: Models, weights: gr.Dropdown) -> None:
     with gr.Tab(text("batch"), id="batch"), gr.Row():
         with gr.Column():
-            files = gr.Files(label=text("files"), file_types=["image", ".zip"], height=HEIGHT)
+            files = gr.Files(
+                label=text("files"), height=HEIGHT
+            )  # any type: one bad file is told, and the others convert
             directions = [(text(direction), direction) for direction in DIRECTIONS]
             direction = gr.Radio(directions, value=DIRECTIONS[0], label=text("direction"))
             framing = framing_choice()
@@ -221,7 +223,7 @@ def batch_page(models: Models, weights: gr.Dropdown) -> None:
 
     start.click(
         convert, [files, direction, framing, weights], [made, archive, report],
-        api_visibility="private", show_progress_on=made, concurrency_limit=1,
+        api_name="batch", api_visibility="undocumented", show_progress_on=made, concurrency_limit=1,
     )  # fmt: skip
 
 
@@ -270,14 +272,19 @@ def build(models: Models) -> gr.Blocks:
     return demo.queue(max_size=MAX_WAITING, api_open=False)  # nobody passes the line
 
 
-def sweep(folder: Path, kept: set[Path]) -> None:
-    """Delete the files of visitors in time. Gradio's own `delete_cache` ends for good if one arrives while it looks."""
+def sweep(folder: Path, kept: set[Path], older_than: float) -> None:
+    """Delete the files of visitors. Gradio's own `delete_cache` (6.31) ends for good if one arrives while it looks."""
+    for file in set(folder.rglob("*")) - kept:
+        with suppress(OSError):
+            if file.is_file() and time.time() - file.stat().st_ctime > older_than:
+                file.unlink()
+
+
+def keep_swept(folder: Path) -> None:
+    kept = set(folder.rglob("*"))  # the examples
     while True:
         time.sleep(SWEPT)
-        for file in set(folder.rglob("*")) - kept:
-            with suppress(OSError):
-                if file.is_file() and time.time() - file.stat().st_ctime > KEPT:
-                    file.unlink()
+        sweep(folder, kept, KEPT)
 
 
 def main() -> None:
@@ -289,7 +296,7 @@ def main() -> None:
         for direction in models.load(models.offers[models.first]).generators:
             models.convert(direction, models.first, Image.new("RGB", (64, 64)))  # the first picture takes longest
         demo = build(models)
-        Thread(target=sweep, args=(Path(folder), set(Path(folder).rglob("*"))), daemon=True).start()
+        Thread(target=keep_swept, args=(Path(folder),), daemon=True).start()
         demo.launch(
             app_kwargs={"routes": [WebSocketRoute("/live/{direction}", models.live)]},
             theme=gr.themes.Soft(primary_hue="indigo", neutral_hue="stone", font="sans-serif", font_mono="monospace"),

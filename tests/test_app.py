@@ -1,61 +1,105 @@
-"""The real app, started by the README's command, asked by Gradio's own client."""
+"""The real app, asked by Gradio's own client, by plain HTTP, by MCP and over its WebSocket."""
 
+import asyncio
 import base64
 import io
+import json
 import os
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
 
+import httpx
 import pytest
 from conftest import ROOT, picture
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from mcp import ClientSession
+from mcp.client.streamable_http import streamable_http_client
 from PIL import Image
 from test_images import bomb
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+import app
+from cyclegan import FaceSketchPipeline
+
+SIZE = 32  # of the release that the tests' app shows
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("app") / "log.txt"
-    settings = {"GRADIO_SERVER_PORT": str(port), "GRADIO_SERVER_NAME": "127.0.0.1"}
-    with log.open("w") as output, subprocess.Popen(
-        [sys.executable, ROOT / "app.py"], cwd=ROOT, env=os.environ | settings, stdout=output, stderr=output
-    ) as app:  # fmt: skip
-        try:
-            deadline = time.monotonic() + 120
-            while f"http://127.0.0.1:{port}" not in log.read_text():
-                assert app.poll() is None, log.read_text()
-                assert time.monotonic() < deadline, log.read_text()
-                time.sleep(0.2)
-            yield Client(f"http://127.0.0.1:{port}", verbose=False, download_files=str(log.parent))
-            assert "Traceback" not in log.read_text()
-        finally:
-            app.terminate()
+def client(app_url: str, tmp_path_factory: pytest.TempPathFactory) -> Client:
+    return Client(app_url, verbose=False, download_files=str(tmp_path_factory.mktemp("downloads")))
 
 
-def test_plain_http_may_send_the_picture_itself(client: Client) -> None:
+def encoded(image: Image.Image, form: str = "PNG", **options: Any) -> bytes:
     buffer = io.BytesIO()
-    picture(0).save(buffer, "JPEG")
-    url = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-    result = client.predict({"url": url, "meta": {"_type": "gradio.FileData"}}, api_name="/photo_to_sketch")
-    with Image.open(result) as image:
-        assert image.size == (154, 128)
+    image.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def data_url(image: Image.Image) -> str:
+    return "data:image/png;base64," + base64.b64encode(encoded(image)).decode()
+
+
+def call(app_url: str, endpoint: str | int, data: list[Any]) -> Any:
+    """Ask an endpoint by its name or number, as a page does, and return what comes back, or the error's sentence."""
+    name = {"fn_index": endpoint} if isinstance(endpoint, int) else {}
+    if name:
+        session = {"session_hash": f"test{time.monotonic_ns()}"}
+        httpx.post(f"{app_url}/gradio_api/queue/join", json={"data": data} | name | session)
+        url = f"{app_url}/gradio_api/queue/data?session_hash={session['session_hash']}"
+        lines = [line[6:] for line in httpx.get(url, timeout=60).text.splitlines() if line.startswith("data: ")]
+        (output,) = (event["output"] for event in map(json.loads, lines) if event["msg"] == "process_completed")
+        return output.get("data") or output["error"]
+    event = httpx.post(f"{app_url}/gradio_api/call/{endpoint}", json={"data": data}).json()["event_id"]
+    answer = httpx.get(f"{app_url}/gradio_api/call/{endpoint}/{event}", timeout=60).text
+    answer = json.loads(answer.split("data: ", 1)[1].splitlines()[0])
+    return answer["error"] if isinstance(answer, dict) else answer
 
 
 @pytest.mark.parametrize("direction", ["photo_to_sketch", "sketch_to_photo"])
-def test_a_picture_is_converted(client: Client, tmp_path: Path, direction: str) -> None:
-    picture(0, (300, 200)).save(tmp_path / "face.jpg")
-    result = client.predict(handle_file(tmp_path / "face.jpg"), api_name=f"/{direction}")
+def test_a_picture_is_converted_as_the_pipeline_does(
+    client: Client, release: Path, tmp_path: Path, direction: str
+) -> None:
+    picture(0, (300, 200)).save(tmp_path / "face.png")
+    result = client.predict(handle_file(tmp_path / "face.png"), api_name=f"/{direction}")
+    expected = getattr(FaceSketchPipeline.from_pretrained(release, device="cpu"), direction)(picture(0, (300, 200)))
     with Image.open(result) as image:
         assert image.format == "PNG"
-        assert image.size == (192, 128)
+        assert image.size == (48, SIZE)
+        assert image.convert("RGB").tobytes() == expected.tobytes()
+
+
+def test_the_two_endpoints_are_what_the_page_of_the_api_shows(client: Client) -> None:
+    endpoints: Any = client.view_api(return_format="dict", print_info=False)
+    assert endpoints["named_endpoints"].keys() == {"/photo_to_sketch", "/sketch_to_photo"}
+    assert not endpoints["unnamed_endpoints"]
+
+
+def test_plain_http_may_send_the_picture_itself(app_url: str) -> None:
+    (result,) = call(app_url, "photo_to_sketch", [{"url": data_url(picture(0))}])
+    with Image.open(io.BytesIO(httpx.get(result["url"]).content)) as image:
+        assert image.size == (38, SIZE)
+
+
+def test_an_mcp_client_finds_both_tools_and_gets_a_picture(app_url: str) -> None:
+    async def ask() -> tuple[set[str], Any]:
+        async with (
+            streamable_http_client(f"{app_url}/gradio_api/mcp/") as (read, write, _),
+            ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            tools = {tool.name for tool in (await session.list_tools()).tools}
+            return tools, await session.call_tool("photo_to_sketch", {"image": data_url(picture(0))})
+
+    tools, result = asyncio.run(ask())
+    assert tools == {"photo_to_sketch", "sketch_to_photo"}
+    assert not result.isError
+    with Image.open(io.BytesIO(base64.b64decode(result.content[0].data))) as image:
+        assert image.size == (38, SIZE)
 
 
 def test_both_pages_offer_their_examples(client: Client) -> None:
@@ -66,24 +110,149 @@ def test_both_pages_offer_their_examples(client: Client) -> None:
         assert len(names) >= 6
 
 
+# What is nobody's business
+
+
+def endpoints_with(client: Client, kind: str) -> list[tuple[int, int]]:
+    """The events that take a component of a kind: number of the event, and of the input."""
+    kinds = {part["id"]: part["type"] for part in client.config["components"]}
+    return [
+        (event["id"], event["inputs"].index(number))
+        for event in client.config["dependencies"]
+        if event["backend_fn"]
+        for number in event["inputs"]
+        if kinds[number] == kind
+    ]
+
+
+@pytest.mark.parametrize("meta", [{}, {"meta": {"_type": "gradio.FileData"}}])
+@pytest.mark.parametrize("kind", ["image", "imageslider", "file"])
+def test_no_picture_of_the_server_is_opened_by_its_path(
+    client: Client, app_url: str, tmp_path: Path, kind: str, meta: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = tmp_path / "secret.png"
+    picture(0).save(secret)
+    found = endpoints_with(client, kind)
+    assert found
+    for event, place in found:
+        sent: Any = {"path": str(secret)} | meta
+        data = ["photo_to_sketch", "whole", "release0", 1, 0, 0][: len(client.config["dependencies"][event]["inputs"])]
+        data[place] = sent if kind == "image" else [sent, sent]
+        answer = call(app_url, event, data)
+        assert answer is None or "not sent to this app" in answer, answer
+
+
 @pytest.mark.parametrize(
-    ("name", "content", "words"),
+    "path",
     [
-        ("page.png", b"<html>no picture</html>", r"page\.png is not a picture"),
-        ("half.png", None, r"half\.png is cut off or damaged"),
-        ("dot.png", b"", r"dot\.png is 1 x 1 pixels"),
-        ("bomb.png", bomb(), r"bomb\.png .*over the limit"),
+        "file=/etc/passwd",
+        "file=app.py",
+        f"file={ROOT / 'app.py'}",
+        f"file={ROOT / 'cyclegan/weights/photo_to_sketch.safetensors'}",
+        "file=../../etc/passwd",
+        "file=%2e%2e/%2e%2e/etc/passwd",
+        "file={cache}/../log.txt",
+        "file={cache}/%2e%2e/log.txt",
+        "../../../../etc/passwd",
     ],
 )
-def test_a_bad_upload_is_one_friendly_sentence(
-    client: Client, tmp_path: Path, name: str, content: bytes | None, words: str
-) -> None:
-    file = tmp_path / name
-    picture(0, (200, 200) if content is None else (1, 1)).save(file)
-    if content is None:
-        file.write_bytes(file.read_bytes()[:3000])
-    elif content:
-        file.write_bytes(content)
-    with pytest.raises(AppError, match=words) as caught:
-        client.predict(handle_file(file), api_name="/photo_to_sketch")
-    assert "/" not in str(caught.value), "no path of the server is shown"
+def test_no_file_of_the_server_is_served(client: Client, app_url: str, path: str) -> None:
+    samples = [part["props"]["samples"] for part in client.config["components"] if part["type"] == "dataset"]
+    cache = Path(samples[0][0][0]["path"]).parent.parent
+    answer = httpx.get(f"{app_url}/gradio_api/{path.format(cache=cache)}")
+    assert answer.status_code in (403, 404), answer.text[:200]
+
+
+def test_what_visitors_sent_is_deleted_in_time_and_the_examples_stay(tmp_path: Path) -> None:
+    for name in ("example.png", "sent.png"):
+        (tmp_path / name).touch()
+    kept = {tmp_path / "example.png"}
+    app.sweep(tmp_path, kept, older_than=60)
+    assert len(list(tmp_path.iterdir())) == 2
+    app.sweep(tmp_path, kept, older_than=-1)
+    assert set(tmp_path.iterdir()) == kept
+
+
+# The live stream
+
+
+@pytest.fixture
+def live_url(app_url: str) -> str:
+    return app_url.replace("http", "ws") + "/live/photo_to_sketch"
+
+
+def test_each_picture_of_a_stream_is_answered_in_order(live_url: str, release: Path) -> None:
+    pipe = FaceSketchPipeline.from_pretrained(release, device="cpu")
+    pictures = [picture(seed, (64, 64)) for seed in range(4)]
+    with connect(live_url) as socket:
+        for sent in pictures:
+            socket.send(encoded(sent))
+        for sent in pictures:
+            assert socket.recv(30) == encoded(pipe.photo_to_sketch(sent), "JPEG", quality=90)
+
+
+def test_a_bad_picture_of_a_stream_is_a_sentence_and_the_stream_goes_on(live_url: str) -> None:
+    with connect(live_url) as socket:
+        for data, words in (
+            (b"", "not a picture"),
+            (bomb(), "over the limit"),
+            (os.urandom(2**20 + 1), "too large for a live stream"),
+        ):
+            socket.send(data)
+            assert words in str(socket.recv(30))
+            socket.send(encoded(picture(0)))
+            assert isinstance(socket.recv(30), bytes)
+
+
+@pytest.mark.parametrize("end", ["photo_to_cake", "photo_to_sketch?weights=/etc", "../photo_to_sketch"])
+def test_a_stream_of_nothing_on_offer_is_closed(app_url: str, end: str) -> None:
+    with (
+        pytest.raises((ConnectionClosed, InvalidStatus)),
+        connect(f"{app_url.replace('http', 'ws')}/live/{end}") as socket,
+    ):
+        socket.send(encoded(picture(0)))
+        socket.recv(30)
+
+
+def test_a_viewer_who_sends_much_does_not_starve_another(live_url: str) -> None:
+    big = encoded(picture(0, (900, 900)), "JPEG")
+    with connect(live_url) as greedy, connect(live_url) as modest:
+        for _ in range(100):
+            greedy.send(big)
+        for _ in range(5):
+            modest.send(encoded(picture(1)))
+            modest.recv(30)
+        answered = 0
+        with suppress(TimeoutError):
+            while True:
+                greedy.recv(0)
+                answered += 1
+    assert answered < 50, "five pictures had to wait for half a hundred of somebody else"
+
+
+# Many pictures
+
+
+def test_many_pictures_and_zips_come_back_as_a_zip_with_their_names(client: Client, tmp_path: Path) -> None:
+    picture(0).save(tmp_path / "anna.jpg")
+    (tmp_path / "notes.txt").write_text("no picture")
+    with ZipFile(tmp_path / "album.zip", "w") as archive:
+        archive.writestr("family/ben.webp", encoded(picture(1), "WEBP"))
+        archive.writestr("../../slip.png", encoded(picture(2)))
+        archive.writestr("__MACOSX/family/._ben.webp", b"rubbish")
+        archive.writestr("anna.png", encoded(picture(3)))
+    files = [handle_file(tmp_path / name) for name in ("anna.jpg", "notes.txt", "album.zip")]
+    shown, target, report = client.predict(files, "photo_to_sketch", "whole", "release0", api_name="/batch")
+    names = ["anna.png", "family/ben.png", "slip.png", "anna-2.png"]
+    assert [part["caption"] for part in shown] == names
+    with ZipFile(target["value"]) as archive:
+        assert archive.namelist() == names
+        with Image.open(archive.open("family/ben.png")) as image:
+            assert image.size == (38, SIZE)
+    assert report.startswith("4 of 5 converted.")
+    assert "notes.txt is not a picture" in report
+
+
+def test_an_empty_batch_is_told(client: Client) -> None:
+    with pytest.raises(AppError, match="no picture yet"):
+        client.predict([], "photo_to_sketch", "face", "release0", api_name="/batch")
