@@ -92,7 +92,7 @@ def frame(picture: Image.Image, framing: str, zoom: float = 1, right: float = 0,
     x, y, side = picture.width / 2, picture.height / 2, float(min(picture.size))
     if framing == "face" and (found := find_face(picture)):
         x, y, side = found
-    side /= zoom
+    side = min(side, *picture.size) / zoom
     return crop(picture, x + right * side, y + down * side, side)
 
 
@@ -134,13 +134,9 @@ def conversion_page(
                     back = gr.Button(text("back_again"))
                     send = gr.Button(text(f"send_{made}"))
                 again = gr.Gallery(
-                    label=text(f"{given}_again"),
-                    show_label=False,
-                    format="png",
-                    columns=3,
-                    height="auto",
-                    visible=False,
-                )
+                    label=text(f"{given}_again"), show_label=False, format="png", columns=3, height="auto",
+                    visible=False, elem_classes="again",
+                )  # fmt: skip
 
     def convert(sent: dict[str, Any] | None, name: str, *cut: Any) -> tuple[Pair | None, gr.Gallery]:
         if sent is None:
@@ -261,8 +257,8 @@ def build(models: Models) -> gr.Blocks:
             send.click(
                 partial(hand_over, page), result, [tabs, pages[page][0]], preprocess=False, api_visibility="private"
             )
+        gr.Markdown(text("about"))
         with gr.Accordion(text("model"), open=False):
-            gr.Markdown(text("about"))
             weights.render()
             figures = gr.Markdown(models.figures(models.first))
             weights.input(None, weights, js="(name) => { window.chosenWeights = name; }")
@@ -300,7 +296,7 @@ def main() -> None:
         demo.launch(
             app_kwargs={"routes": [WebSocketRoute("/live/{direction}", models.live)]},
             theme=gr.themes.Soft(primary_hue="indigo", neutral_hue="stone", font="sans-serif", font_mono="monospace"),
-            css_paths=WEB / "style.css", i18n=text, mcp_server=True, max_file_size=MAX_UPLOAD, ssr_mode=False,
+            css_paths=WEB / "style.css", js=(WEB / "page.js").read_text(encoding="utf-8"), i18n=text, mcp_server=True, max_file_size=MAX_UPLOAD, ssr_mode=False,
             run_history=False, enable_monitoring=False, footer_links=["api", "settings"],
         )  # fmt: skip
 

@@ -1,0 +1,301 @@
+"""The real app in a real browser: what a visitor sees and does. Screenshots of every page go to /screenshots."""
+
+import io
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import httpx
+import pytest
+from conftest import ROOT, picture
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+
+from cyclegan import FaceSketchPipeline
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+]
+PHONE, LAPTOP = {"width": 390, "height": 844}, {"width": 1200, "height": 950}
+SCREENSHOTS = ROOT / "screenshots"
+
+if not CHROMIUM and not os.environ.get("CI"):
+    pytest.skip("There is no Chromium: install one, or set CHROMIUM to its path.", allow_module_level=True)
+
+
+@pytest.fixture(scope="module")
+def camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the fake camera shows: a drawn face that moves from side to side, as MJPEG."""
+    face = Image.open(ROOT / "examples/photos/ben.png").convert("RGB").resize((400, 400))
+    file = tmp_path_factory.mktemp("camera") / "face.mjpeg"
+    with file.open("wb") as film:
+        for number in range(40):
+            frame = Image.new("RGB", (640, 480), "grey")
+            frame.paste(face, (60 + 3 * abs(20 - number), 40))
+            frame.save(film, "JPEG")
+    return file
+
+
+@pytest.fixture(scope="module")
+def browser(camera: Path) -> Iterator[Browser]:
+    assert CHROMIUM, "CI has no Chromium: .ci/run installs it"
+    with sync_playwright() as playwright:
+        flags = [*FLAGS, f"--use-file-for-fake-video-capture={camera}"]
+        with playwright.chromium.launch(executable_path=CHROMIUM, args=flags) as browser:
+            yield browser
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    with browser.new_context(viewport=LAPTOP, permissions=["camera"]) as context:  # type: ignore[arg-type]
+        yield context
+
+
+@pytest.fixture
+def page(context: BrowserContext, app_url: str) -> Iterator[Page]:
+    """A page on which nothing goes wrong and which asks nobody else for anything."""
+    page = context.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", lambda request: problems.append(request.url) if foreign(request.url, app_url) else None)
+    visit(page, app_url)
+    yield page
+    assert not problems
+
+
+def foreign(url: str, app_url: str) -> bool:
+    return not url.startswith((app_url, "data:", "blob:"))
+
+
+def visit(page: Page, url: str) -> None:
+    page.goto(url)
+    expect(page.get_by_role("tab", name="To sketch")).to_be_visible(timeout=60_000)
+
+
+def open_tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name, exact=True).click()
+
+
+def upload(page: Page, *files: Path) -> None:
+    page.locator("[role=tabpanel]:visible input[type=file]").first.set_input_files(files)
+
+
+def result(page: Page) -> Locator:
+    """The converted picture of the page in front: the upper one of the slider."""
+    return page.locator("[role=tabpanel]:visible .slider-wrap img.fixed")
+
+
+def loaded(image: Locator) -> Image.Image:
+    expect(image).to_be_visible(timeout=30_000)
+    return Image.open(io.BytesIO(httpx.get(image.get_attribute("src") or "").content)).convert("RGB")
+
+
+def pixels(canvas: Locator) -> str:
+    return str(canvas.evaluate("canvas => canvas.toDataURL()"))
+
+
+def wait_for_change(page: Page, canvas: str, before: str) -> None:
+    page.wait_for_function(
+        "([canvas, before]) => document.querySelector(canvas).toDataURL() !== before", arg=[canvas, before]
+    )
+
+
+@pytest.mark.parametrize(("tab", "direction"), [("To sketch", "photo_to_sketch"), ("To photo", "sketch_to_photo")])
+def test_a_picture_is_converted_at_once_and_sent_back_again(
+    page: Page, release: Path, tmp_path: Path, tab: str, direction: str
+) -> None:
+    picture(3, (200, 200)).save(tmp_path / "mine.png")
+    pipe: Any = FaceSketchPipeline.from_pretrained(release, device="cpu")
+    open_tab(page, tab)
+    frame = page.locator("[role=tabpanel]:visible .shown").nth(1)
+    before = frame.bounding_box()
+    upload(page, tmp_path / "mine.png")
+    made = loaded(result(page))
+    assert made.tobytes() == getattr(pipe, direction)(picture(3, (200, 200))).tobytes()
+    assert frame.bounding_box() == before, "nothing moves when the result arrives"
+
+    lower, upper = (page.locator("[role=tabpanel]:visible .slider-wrap img").nth(n).bounding_box() for n in (0, 1))
+    assert lower == upper, "the two pictures lie over one another"
+
+    with page.expect_download() as download:
+        page.locator("[role=tabpanel]:visible .slider-wrap").locator("..").locator("a[download]").click()
+    with Image.open(download.value.path()) as file:
+        assert file.format == "PNG"
+        assert file.convert("RGB").tobytes() == made.tobytes()
+
+    page.get_by_role("button", name="And back again").click()
+    again = page.locator("[role=tabpanel]:visible .again img")
+    expect(again).to_have_count(3, timeout=30_000)
+    back = getattr(pipe, "sketch_to_photo" if direction == "photo_to_sketch" else "photo_to_sketch")(made)
+    assert loaded(again.nth(2)).tobytes() == back.tobytes()
+
+    page.get_by_role("button", name=re.compile("^Turn this")).click()
+    other = "To photo" if tab == "To sketch" else "To sketch"
+    expect(page.get_by_role("tab", name=other)).to_have_attribute("aria-selected", "true")
+    assert loaded(result(page)).tobytes() == back.tobytes()
+
+
+def test_an_example_is_converted_and_its_crop_adjusted(page: Page) -> None:
+    page.get_by_role("button", name="anna").click()
+    first = result(page)
+    expect(first).to_be_visible(timeout=30_000)
+    source = first.get_attribute("src") or ""
+    page.get_by_role("button", name="Adjust the crop").click()
+    page.get_by_label("range slider for Closer").focus()
+    page.keyboard.press("ArrowRight")
+    expect(result(page)).not_to_have_attribute("src", source, timeout=30_000)
+
+
+def test_a_snapshot_of_the_camera_is_converted(page: Page) -> None:
+    page.get_by_label("Capture from camera").first.click()
+    page.get_by_text("Click to Access Webcam").click()
+    page.get_by_label("capture photo").click(timeout=15_000)
+    expect(result(page)).to_be_visible(timeout=30_000)
+
+
+def test_a_bad_file_is_told_and_the_page_goes_on(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "page.png").write_text("<html>")
+    upload(page, tmp_path / "page.png")
+    expect(page.get_by_text("page.png is not a picture")).to_be_visible(timeout=30_000)
+
+
+def test_the_photo_of_a_drawing_is_painted_while_the_pen_moves(page: Page) -> None:
+    open_tab(page, "Draw")
+    pad, made = page.locator(".pad"), page.locator(".made")
+    empty, nothing = pixels(pad), pixels(made)
+    box = pad.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 50, box["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 200, box["y"] + 150, steps=8)
+    wait_for_change(page, ".made", nothing)  # before the pen is lifted
+    page.mouse.up()
+    drawn = pixels(pad)
+    assert drawn != empty
+
+    page.get_by_role("button", name="Eraser").click()
+    expect(page.get_by_role("button", name="Eraser")).to_have_attribute("aria-pressed", "true")
+    page.mouse.move(box["x"] + 40, box["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 120, box["y"] + 100, steps=4)
+    page.mouse.up()
+    assert pixels(pad) not in (drawn, empty)
+    page.get_by_role("button", name="Undo").click()
+    assert pixels(pad) == drawn
+    pad.press("Control+z")
+    assert pixels(pad) == empty
+
+    before = pixels(made)
+    page.get_by_role("button", name="Start from the sketch of ben").click()
+    wait_for_change(page, ".made", before)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download the photo").click()
+    with Image.open(download.value.path()) as file:
+        assert (file.format, file.size) == ("PNG", (32, 32))
+
+
+def test_the_camera_runs_live_turns_round_and_stops(page: Page) -> None:
+    open_tab(page, "Live")
+    page.get_by_role("button", name="Start the camera").click()
+    page.wait_for_function("Number(document.querySelector('.rate').textContent.split(' ')[0]) > 3")
+    print("live:", page.locator(".rate").inner_text())
+    for label in ("To photo", "Mirror"):
+        before = pixels(page.locator(".made"))
+        page.locator(".tools label", has_text=label).click()
+        wait_for_change(page, ".made", before)
+    running = "document.querySelector('video').srcObject !== null"
+    assert page.evaluate(running)
+    page.get_by_role("button", name="Stop").click()
+    assert not page.evaluate(running)
+    page.get_by_role("button", name="Start the camera").click()
+    page.wait_for_function(running)
+    open_tab(page, "Draw")
+    page.wait_for_function(f"!({running})")  # the camera is off when another page is opened
+
+
+def test_many_pictures_come_back_in_a_zip(page: Page, tmp_path: Path) -> None:
+    for number in range(3):
+        picture(number).save(tmp_path / f"{number}.jpg")
+    (tmp_path / "notes.txt").write_text("no picture")
+    open_tab(page, "Batch")
+    upload(page, *(tmp_path / name for name in ("0.jpg", "1.jpg", "2.jpg", "notes.txt")))
+    expect(page.get_by_text("notes", exact=False).first).to_be_visible()
+    page.get_by_role("button", name="Convert all").click()
+    expect(page.get_by_text("3 of 4 converted.")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("notes.txt is not a picture")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_text("Download all, as a zip").click()
+    with ZipFile(download.value.path()) as archive:
+        assert archive.namelist() == ["0.png", "1.png", "2.png"]
+
+
+def test_two_visitors_at_once_see_only_their_own(browser: Browser, app_url: str, release: Path, tmp_path: Path) -> None:
+    pipe = FaceSketchPipeline.from_pretrained(release, device="cpu")
+    contexts = [browser.new_context() for _ in range(2)]
+    pages = [context.new_page() for context in contexts]
+    for page in pages:
+        visit(page, app_url)
+    for turn in range(3):
+        for visitor, page in enumerate(pages):
+            file = tmp_path / f"{turn}-{visitor}.png"
+            picture(10 * turn + visitor, (64, 64)).save(file)
+            if turn:
+                page.get_by_label("Remove Image").first.click()
+                expect(result(page)).to_have_count(0)
+            upload(page, file)
+        for visitor, page in enumerate(pages):
+            expected = pipe.photo_to_sketch(picture(10 * turn + visitor, (64, 64)))
+            assert loaded(result(page)).tobytes() == expected.tobytes()
+    for context in contexts:
+        context.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "viewport", "theme"),
+    [("laptop", LAPTOP, "light"), ("phone", PHONE, "dark"), ("phone-light", PHONE, "light")],
+)
+def test_every_page_fits_the_screen_and_names_its_controls(
+    browser: Browser, app_url: str, name: str, viewport: dict[str, int], theme: str
+) -> None:
+    SCREENSHOTS.mkdir(exist_ok=True)
+    with browser.new_context(viewport=viewport, permissions=["camera"]) as context:  # type: ignore[arg-type]
+        page = context.new_page()
+        visit(page, f"{app_url}?__theme={theme}")
+        assert page.evaluate("document.body.classList.contains('dark')") == (theme == "dark")
+        page.get_by_role("button", name="Weights, and how good they are").click()
+        page.get_by_label("Weights", exact=True).click()
+        page.get_by_role("option", name="embedded weights").click()  # whose pictures can be looked at
+        expect(page.get_by_text("SSIM").first).to_be_visible(timeout=30_000)
+        for tab in ("To sketch", "To photo", "Draw", "Live", "Batch"):
+            expect(page.get_by_role("tab", name=tab, exact=True)).to_be_visible()
+            open_tab(page, tab)
+            if tab.startswith("To"):
+                page.locator("[role=tabpanel]:visible").get_by_role("button", name="ben").click()
+                assert loaded(result(page)).size == (128, 128)
+            if tab == "Draw":
+                before = pixels(page.locator(".made"))
+                page.locator(".starts button").nth(1).click()
+                wait_for_change(page, ".made", before)
+            if tab == "Live":
+                page.get_by_role("button", name="Start the camera").click()
+                page.wait_for_function("document.querySelector('.rate').textContent")
+            page.screenshot(path=SCREENSHOTS / f"{name}-{tab.lower().replace(' ', '-')}.png", full_page=True)
+            assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+            nameless = """[...document.querySelectorAll('[role=tabpanel] :is(button, input, canvas, video)')]
+                .filter((e) => e.offsetParent && !(e.ariaLabel || e.textContent.trim() || e.labels?.length || e.title))
+                .map((e) => e.outerHTML.slice(0, 200))"""
+            assert not page.evaluate(nameless)
