@@ -144,7 +144,7 @@ def conversion_page(
         with friendly():
             framed = frame(read_upload(sent), *cut)
             converted = models.convert(direction, name, framed)
-            return (resize_to(framed, models.image_size), converted), gr.Gallery(visible=False)
+            return (resize_to(framed, min(converted.size)), converted), gr.Gallery(visible=False)
 
     def go_back(sent: list[dict[str, Any]] | None, name: str) -> gr.Gallery:
         with friendly():
@@ -296,9 +296,17 @@ def main() -> None:
         demo.launch(
             app_kwargs={"routes": [WebSocketRoute("/live/{direction}", models.live)]},
             theme=gr.themes.Soft(primary_hue="indigo", neutral_hue="stone", font="sans-serif", font_mono="monospace"),
-            css_paths=WEB / "style.css", js=(WEB / "page.js").read_text(encoding="utf-8"), i18n=text, mcp_server=True, max_file_size=MAX_UPLOAD, ssr_mode=False,
-            run_history=False, enable_monitoring=False, footer_links=["api", "settings"],
-        )  # fmt: skip
+            css_paths=WEB / "style.css",
+            js=(WEB / "page.js").read_text(encoding="utf-8"),
+            i18n=text,
+            mcp_server=True,
+            max_file_size=MAX_UPLOAD,
+            state_session_capacity=1000,
+            ssr_mode=False,
+            run_history=False,
+            enable_monitoring=False,
+            footer_links=["api", "settings"],
+        )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,9 @@
 """What the tests share: small generated pictures and an untrained, tiny release."""
 
 import os
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import torch
 from hypothesis import settings
 from PIL import Image
 
+from benchmarks.running import running_app
 from cyclegan import FaceSketchPipeline
 from cyclegan.networks import Generator
 
@@ -72,31 +71,11 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def app_url(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The real app, started by the README's command, with a tiny release beside the embedded one."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     folder = tmp_path_factory.mktemp("app")
-    log = folder / "log.txt"
-    settings = {
-        "CYCLEGAN_WEIGHTS": str(release),
-        "GRADIO_SERVER_PORT": str(port),
-        "GRADIO_SERVER_NAME": "127.0.0.1",
-        "TMPDIR": str(folder),
-    }
-    with log.open("w") as output, subprocess.Popen(
-        [sys.executable, ROOT / "app.py"], cwd=ROOT, env=os.environ | settings, stdout=output, stderr=output
-    ) as app:  # fmt: skip
-        try:
-            deadline = time.monotonic() + 120
-            while f"http://127.0.0.1:{port}" not in log.read_text():
-                assert app.poll() is None, log.read_text()
-                assert time.monotonic() < deadline, log.read_text()
-                time.sleep(0.2)
-            yield f"http://127.0.0.1:{port}"
-            assert app.poll() is None, log.read_text()
-            for failure in log.read_text().split("Traceback")[1:]:
-                refused = ("InvalidPathError", "'meta' field must be")  # by Gradio: what tests try in vain
-                assert any(words in failure for words in refused), failure
-        finally:
-            app.terminate()
+    with running_app(str(release), folder) as (url, app):
+        yield url
+        assert app.poll() is None, "the app has ended"
+        for failure in (folder / "log.txt").read_text().split("Traceback")[1:]:
+            refused = ("InvalidPathError", "'meta' field must be")  # by Gradio: what tests try in vain
+            assert any(words in failure for words in refused), failure
     assert not list(folder.glob("face-sketch-*")), "no file of a visitor outlives the app"

@@ -3,7 +3,6 @@
 import io
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,21 +14,10 @@ from conftest import ROOT, picture
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
+from benchmarks.live import film, find_chromium
 from cyclegan import FaceSketchPipeline
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-FLAGS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-ui-for-media-stream",
-    "--use-fake-device-for-media-stream",
-]
+CHROMIUM = find_chromium()
 PHONE, LAPTOP = {"width": 390, "height": 844}, {"width": 1200, "height": 950}
 SCREENSHOTS = ROOT / "screenshots"
 
@@ -38,25 +26,11 @@ if not CHROMIUM and not os.environ.get("CI"):
 
 
 @pytest.fixture(scope="module")
-def camera(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the fake camera shows: a drawn face that moves from side to side, as MJPEG."""
-    face = Image.open(ROOT / "examples/photos/ben.png").convert("RGB").resize((400, 400))
-    file = tmp_path_factory.mktemp("camera") / "face.mjpeg"
-    with file.open("wb") as film:
-        for number in range(40):
-            frame = Image.new("RGB", (640, 480), "grey")
-            frame.paste(face, (60 + 3 * abs(20 - number), 40))
-            frame.save(film, "JPEG")
-    return file
-
-
-@pytest.fixture(scope="module")
-def browser(camera: Path) -> Iterator[Browser]:
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     assert CHROMIUM, "CI has no Chromium: .ci/run installs it"
-    with sync_playwright() as playwright:
-        flags = [*FLAGS, f"--use-file-for-fake-video-capture={camera}"]
-        with playwright.chromium.launch(executable_path=CHROMIUM, args=flags) as browser:
-            yield browser
+    flags = film(tmp_path_factory.mktemp("camera") / "face.mjpeg")
+    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=CHROMIUM, args=flags) as browser:
+        yield browser
 
 
 @pytest.fixture

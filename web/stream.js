@@ -1,5 +1,6 @@
 // What Live and Draw share: pictures go to the server over a WebSocket as JPEG, and come back converted, in order.
-// Gradio runs this with `element`, the panel, and `props`: texts {language: {key: text}}, size in pixels, examples.
+// Gradio runs this with `element`, the panel, and `props`: texts {language: {key: text}}, size in pixels of a picture
+// to send at first (then that of the answers), examples {name: URL}.
 
 const words = props.texts[navigator.language.split("-")[0]] ?? props.texts.en;
 for (const part of element.querySelectorAll("[data-text]")) part.textContent = words[part.dataset.text];
@@ -32,7 +33,7 @@ class Stream {
     this.sent.push(performance.now());
     const context = this.small.getContext("2d");
     context.imageSmoothingQuality = "high";
-    draw(context, props.size);
+    draw(context, this.small.width);
     this.small.toBlob((blob) => { if (!this.closed) this.socket.send(blob); }, "image/jpeg", 0.92);
   }
 
@@ -41,9 +42,8 @@ class Stream {
     if (typeof data === "string") return say(data); // a sentence: what went wrong
     const picture = await createImageBitmap(data);
     if (this.closed) return;
-    if (made.width !== picture.width || made.height !== picture.height) {
-      made.width = picture.width;
-      made.height = picture.height;
+    for (const canvas of [made, this.small]) {
+      if (canvas.width !== picture.width) canvas.width = canvas.height = picture.width;
     }
     made.getContext("2d").drawImage(picture, 0, 0);
     this.shown?.(performance.now() - since);
