@@ -21,7 +21,7 @@ from PIL import Image
 from starlette.routing import WebSocketRoute
 
 from cyclegan.archives import list_pictures, png_name
-from cyclegan.faces import crop, find_face
+from cyclegan.faces import SEARCHED, crop, find_face
 from cyclegan.images import ImageError, open_image, resize_to
 from cyclegan.pipeline import DIRECTIONS, EMBEDDED, Direction, WeightsError
 from cyclegan.serving import Models
@@ -69,7 +69,7 @@ def read_upload(sent: dict[str, Any]) -> Image.Image:
     if path := sent.get("path"):
         if not Path(path).resolve().is_relative_to(Path(os.environ["GRADIO_TEMP_DIR"]).resolve()):
             raise ImageError("This picture was not sent to this app: upload it first.")
-        picture = open_image(path, name or "This picture")
+        picture = open_image(path, name or "This picture", SEARCHED)  # enough to find a face and to convert it
     else:  # an API client's data: URL
         picture = open_image(base64.b64decode((sent.get("url") or "").partition(",")[2]))
     if max(picture.size) > MAX_RATIO * min(picture.size):
@@ -171,6 +171,7 @@ def panel_page(name: str, models: Models) -> None:
         gr.HTML(
             html_template=(WEB / f"{name}.html").read_text(encoding="utf-8"),
             js_on_load="".join((WEB / file).read_text(encoding="utf-8") for file in ("stream.js", f"{name}.js")),
+            apply_default_css=False,
             texts=TEXTS,
             size=models.image_size,
             examples={
@@ -206,7 +207,7 @@ def batch_page(models: Models, weights: gr.Dropdown) -> None:
         with ZipFile(target, "w") as archive:
             for source, read in progress.tqdm(pictures[:MAX_BATCH], unit="pictures"):
                 try:
-                    picture = models.convert(direction, name, frame(open_image(read(), source), framing))
+                    picture = models.convert(direction, name, frame(open_image(read(), source, SEARCHED), framing))
                 except ImageError as error:
                     problems.append(str(error))
                     continue
