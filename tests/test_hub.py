@@ -362,7 +362,12 @@ def test_a_space_gets_what_it_needs_and_the_second_time_nothing(hub: HubServer) 
     assert sorted(space.files()) == files[:-1]
     assert space.variables == {"CYCLEGAN_WEIGHTS": f"{REPO}@main"}
     assert space.files()["app.py"] == (ROOT / "app.py").read_bytes()
-    assert {"cyclegan/weights/config.json", "requirements.txt", "examples/photos/anna.png"} < space.files().keys()
+    assert {
+        "cyclegan/weights/config.json",
+        "web/texts/en.json",
+        "requirements.txt",
+        "examples/photos/anna.png",
+    } < space.files().keys()
     front = RepoCard(space.files()["README.md"].decode()).data
     assert front["sdk"] == "gradio"
     assert front["models"] == [REPO]
