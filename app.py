@@ -289,7 +289,9 @@ def main() -> None:
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     with tempfile.TemporaryDirectory(prefix="face-sketch-", ignore_cleanup_errors=True) as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
-        models = Models(os.environ.get("CYCLEGAN_WEIGHTS") or str(EMBEDDED))
+        models = Models(
+            os.environ.get("CYCLEGAN_WEIGHTS") or str(EMBEDDED), os.environ.get("CYCLEGAN_ENGINE") or "auto"
+        )
         for direction in models.load(models.offers[models.first]).generators:
             models.convert(direction, models.first, Image.new("RGB", (64, 64)))  # the first picture takes longest
         demo = build(models)

@@ -28,6 +28,7 @@ def convert(
     to: Literal["sketch", "photo"],
     out: Path,
     weights: str = str(EMBEDDED),
+    engine: str = "torch",
 ) -> int:
     """Convert pictures, videos and folders of them.
 
@@ -39,8 +40,10 @@ def convert(
         out: Folder for the results: PNG files and videos with the names of the inputs, subfolders kept. What is there
             stays.
         weights: A release: a folder, or a repository on the Hub, USER/REPO[@REVISION]. Not given: the embedded weights.
+        engine: What runs the generator on a CPU: auto measures, which pays from some hundred pictures on; see
+            docs/performance.md.
     """
-    return convert_files(inputs, "photo_to_sketch" if to == "sketch" else "sketch_to_photo", out, weights)
+    return convert_files(inputs, "photo_to_sketch" if to == "sketch" else "sketch_to_photo", out, weights, engine)
 
 
 def evaluate(

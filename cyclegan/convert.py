@@ -43,7 +43,7 @@ class Done:
     failed: list[str]
 
 
-def convert(inputs: tuple[Path, ...], direction: Direction, out: Path, weights: str) -> int:
+def convert(inputs: tuple[Path, ...], direction: Direction, out: Path, weights: str, engine: str) -> int:
     """Convert pictures into PNG files and videos into videos in `out`, and print what was done.
 
     Returns:
@@ -53,13 +53,13 @@ def convert(inputs: tuple[Path, ...], direction: Direction, out: Path, weights: 
         DataError: nothing was given. WeightsError: as in `from_pretrained`. OSError: the results cannot be written.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        return _convert_together(inputs, direction, out, weights)
+        return _convert_together(inputs, direction, out, weights, engine)
     plan = make_plan(inputs, out)
-    pipe = FaceSketchPipeline.from_pretrained(weights, direction=direction)
+    pipe = FaceSketchPipeline.from_pretrained(weights, direction=direction, engine=engine)
     return _report(plan, [_work(pipe, direction, plan.pictures, plan.videos)], out)
 
 
-def _convert_together(inputs: tuple[Path, ...], direction: Direction, out: Path, weights: str) -> int:
+def _convert_together(inputs: tuple[Path, ...], direction: Direction, out: Path, weights: str, engine: str) -> int:
     """`convert` in one of several processes. The first makes the plan, since the others might see its results."""
     from accelerate import PartialState
     from accelerate.utils import broadcast_object_list, gather_object, parse_flag_from_env
@@ -67,7 +67,7 @@ def _convert_together(inputs: tuple[Path, ...], direction: Direction, out: Path,
     cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.cuda.is_available()
     state = PartialState(cpu, timeout=timedelta(days=365))  # however long one process waits for another
     (plan,) = broadcast_object_list([make_plan(inputs, out) if state.is_main_process else Plan()])
-    pipe = FaceSketchPipeline.from_pretrained(weights, direction=direction, device=state.device)
+    pipe = FaceSketchPipeline.from_pretrained(weights, direction=direction, device=state.device, engine=engine)
     with (
         state.split_between_processes(plan.pictures) as pictures,
         state.split_between_processes(plan.videos) as videos,

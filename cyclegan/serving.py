@@ -40,6 +40,7 @@ class Models:
     Args:
         weights: the release that is shown first: a folder or USER/REPO[@REVISION]. Where the Hub cannot be reached
             the embedded weights are shown. On offer too: the tags of its repository, and the embedded weights.
+        engine: what runs them, as in `FaceSketchPipeline`.
 
     Attributes:
         offers: what visitors call a release -> its weights. Visitors choose from these names, and see no path.
@@ -48,8 +49,8 @@ class Models:
         WeightsError: it cannot be loaded.
     """
 
-    def __init__(self, weights: str) -> None:
-        self.load = lru_cache(maxsize=3)(FaceSketchPipeline.from_pretrained)
+    def __init__(self, weights: str, engine: str = "torch") -> None:
+        self.load = lru_cache(maxsize=3)(partial(FaceSketchPipeline.from_pretrained, engine=engine))
         self._thread = ThreadPoolExecutor(1, "model")
         try:
             first = self.load(weights)

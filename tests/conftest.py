@@ -23,6 +23,7 @@ settings.load_profile("any-machine")
 CACHE = tempfile.TemporaryDirectory(prefix="cyclegan-tests-")  # the user's own stays as it is
 os.environ |= {
     "CYCLEGAN_CACHE": f"{CACHE.name}/decoded",
+    "CYCLEGAN_ENGINE": "torch",  # no test of the app waits until the fastest is found
     "HF_DATASETS_CACHE": f"{CACHE.name}/datasets",
     "HF_HUB_OFFLINE": "1",
     "GRADIO_ANALYTICS_ENABLED": "False",
