@@ -8,10 +8,12 @@ import copy
 import hashlib
 import inspect
 import json
+import logging
 import platform
+import sys
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal, TypeVar, get_args
@@ -203,7 +205,10 @@ def quantise(source: Path, target: Path, pictures: Tensor) -> None:
     data = nncf.Dataset(pictures.split(1), lambda picture: {"picture": picture.numpy()})
     # Through a Pad the ranges come out wrong: ten times the error
     scope = nncf.IgnoredScope(types=["Pad"], validate=False)
-    onnx.save(nncf.quantize(onnx.load(source), data, subset_size=len(pictures), ignored_scope=scope), target)
+    nncf.set_log_level(logging.ERROR)
+    with redirect_stdout(sys.stderr):  # where its progress bars belong
+        model = nncf.quantize(onnx.load(source), data, subset_size=len(pictures), ignored_scope=scope)
+    onnx.save(model, target)
 
 
 def sample(count: int, size: int) -> Tensor:
