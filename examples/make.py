@@ -170,7 +170,7 @@ def results(pipe: FaceSketchPipeline, sketches: list[Image.Image], portraits: Pa
     drawn = pipe.photo_to_sketch([open_image(file) for file in files])
     photos = pipe.sketch_to_photo(sketches)
     rows = [sketches, photos, pipe.photo_to_sketch(photos), drawn, pipe.sketch_to_photo(drawn)]
-    side, gap = pipe.image_size, 4
+    side, gap = 128, 4
     sheet = Image.new("RGB", ((side + gap) * len(sketches) - gap, (side + gap) * len(rows) - gap), "white")
     for down, row in enumerate(rows):
         for across, picture in enumerate(row):
