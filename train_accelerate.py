@@ -706,7 +706,7 @@ def changed_flags(config: TrainConfig) -> dict[str, str]:
         *("push_to_hub", "hub_private", "hub_best", "push_state", "data_note")
     }
     return {
-        f"--{name.replace('_', '-')}": str(value)
+        f"--{name.replace('_', '-')}": "" if value is True else str(value)
         for name, value in asdict(config).items()
         if name not in skipped and value != getattr(defaults, name)
     }

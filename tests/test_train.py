@@ -348,6 +348,12 @@ def test_a_preset_gives_the_defaults_and_flags_win() -> None:
     assert train_accelerate.changed_flags(config)["--padding"] == "zero"
 
 
+def test_the_recipe_of_a_card_can_be_typed_again() -> None:
+    config = train_accelerate.TrainConfig("faces", compact=True, width=8, max_steps=3, reconstruction_noise=0.1)
+    flags = " ".join(f"{name} {value}" for name, value in train_accelerate.changed_flags(config).items()).split()
+    assert train_accelerate.read_flags(["--data", "faces", *flags]) == config
+
+
 def test_flags_out_of_range_are_refused(dataset: Path, tmp_path: Path) -> None:
     result = run(SCRIPT, "--data", dataset, "--output", tmp_path, "--max-steps", "0", env=os.environ | ONE_THREAD)
     assert "--max-steps is at least 1, not 0" in result.stderr
