@@ -43,7 +43,7 @@ class Done:
     failed: list[str]
 
 
-def convert(inputs: tuple[Path, ...], direction: Direction, out: Path, weights: str, engine: str) -> int:
+def convert(inputs: tuple[Path, ...], direction: Direction, out: Path, weights: str, engine: str = "torch") -> int:
     """Convert pictures into PNG files and videos into videos in `out`, and print what was done.
 
     Returns:
@@ -59,7 +59,9 @@ def convert(inputs: tuple[Path, ...], direction: Direction, out: Path, weights: 
     return _report(plan, [_work(pipe, direction, plan.pictures, plan.videos)], out)
 
 
-def _convert_together(inputs: tuple[Path, ...], direction: Direction, out: Path, weights: str, engine: str) -> int:
+def _convert_together(
+    inputs: tuple[Path, ...], direction: Direction, out: Path, weights: str, engine: str = "torch"
+) -> int:
     """`convert` in one of several processes. The first makes the plan, since the others might see its results."""
     from accelerate import PartialState
     from accelerate.utils import broadcast_object_list, gather_object, parse_flag_from_env

@@ -259,7 +259,7 @@ def test_every_page_fits_the_screen_and_names_its_controls(
             open_tab(page, tab)
             if tab.startswith("To"):
                 page.locator("[role=tabpanel]:visible").get_by_role("button", name="ben").click()
-                assert loaded(result(page)).size == (128, 128)
+                assert loaded(result(page)).size == (256, 256)
             if tab == "Draw":
                 before = pixels(page.locator(".made"))
                 page.locator(".starts button").nth(1).click()
