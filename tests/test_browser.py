@@ -1,6 +1,7 @@
 """The real app in a real browser: what a visitor sees and does. Screenshots of every page go to /screenshots."""
 
 import io
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, 
 
 from benchmarks.live import film, find_chromium
 from cyclegan import FaceSketchPipeline
+from cyclegan.pipeline import EMBEDDED
 
 CHROMIUM = find_chromium()
 PHONE, LAPTOP = {"width": 390, "height": 844}, {"width": 1200, "height": 950}
@@ -259,7 +261,8 @@ def test_every_page_fits_the_screen_and_names_its_controls(
             open_tab(page, tab)
             if tab.startswith("To"):
                 page.locator("[role=tabpanel]:visible").get_by_role("button", name="ben").click()
-                assert loaded(result(page)).size == (256, 256)
+                size = json.loads((EMBEDDED / "config.json").read_text())["image_size"]
+                assert loaded(result(page)).size == (size, size)
             if tab == "Draw":
                 before = pixels(page.locator(".made"))
                 page.locator(".starts button").nth(1).click()

@@ -206,7 +206,7 @@ def test_a_perfect_model_scores_one() -> None:
 def test_each_direction_is_measured_on_its_own_pictures() -> None:
     photos, sketches = pictures(0, 1, 2), pictures(3, 4, 5)
     pipe = fixed_pipeline(photos, sketches)
-    pipe.photo_generator.answers = in_range(photos.flip(0))  # type: ignore[assignment]
+    pipe.photo_generator.answers = in_range(photos.flip(0))
     figures = evaluate(pipe, photos, sketches, size=48)
     assert figures["photo_to_sketch"]["ssim"] == pytest.approx(1, abs=1e-5)
     assert figures["sketch_to_photo"]["ssim"] < 0.9
