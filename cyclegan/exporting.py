@@ -24,8 +24,8 @@ CALLS = {
 }
 README = """# Face photo ↔ sketch without torch
 
-Of {source}. `picture` goes in and `result` comes out: RGB, float32 in [-1, 1], (batch, 3, height, width). The working
-size is {size} x {size} pixels; any other will do if both sides are multiples of {multiple}, at least {least}.
+Weights: {source}. `picture` goes in and `result` comes out: RGB, float32 in [-1, 1], (batch, 3, height, width). The
+working size is {size} x {size} pixels; any other will do if both sides are multiples of {multiple}, at least {least}.
 
 ```python
 import numpy as np, {runtime}
@@ -75,7 +75,7 @@ def export(
                 raise EngineError(
                     f"{path.name} differs from torch by {difference:.4f}, and {limit} is let through: "
                     + (
-                        "these weights cannot be run in 8 bits this way."
+                        "these weights cannot be run in 8 bits, unless --data with real pictures helps."
                         if int8
                         else "other versions of the packages may help."
                     )
