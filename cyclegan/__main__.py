@@ -100,7 +100,7 @@ def export(
         format_: ONNX, or OpenVINO's own format.
         out: Folder for the files and a README that says how to run them; it must not exist.
         weights: A release: a folder, or a repository on the Hub. Not given: the embedded weights.
-        int8: Compute in 8 bits: faster, and the pictures differ visibly; see docs/performance.md.
+        int8: Compute in 8 bits: faster, and the pictures differ by more; see docs/performance.md.
         data: A folder with `photos` and `sketches`, 16 of which 8 bits are fitted to. Not given: generated pictures.
     """
     if out.exists():
