@@ -97,7 +97,7 @@ class Generator(nn.Module):
                 **{f"block{i + 1}": ResidualBlock(4 * w, mode) for i in range(blocks)},
                 "up1": up(4 * w, 2 * w),  # (B, 2w, h/2, w/2)
                 "up2": up(2 * w, w),  # (B, w, h, w)
-                "head": outer(w, (1 if grey else 3) * fold**2),  # (B, 3, h, w), of a grey picture (B, 1, h, w)
+                "head": outer(w, (1 if grey else 3) * fold**2),  # (B, 3 fold^2, h, w), or fold^2
             }
         )
         self.apply(initialise)
