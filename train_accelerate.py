@@ -30,7 +30,7 @@ from torchvision.utils import make_grid
 from tqdm import tqdm
 from tyro.constructors import PrimitiveConstructorSpec
 
-from cyclegan.augmentation import NUMBERS, augment
+from cyclegan.augmentation import NUMBERS, augment, bare_lines
 from cyclegan.cache import Pictures
 from cyclegan.checkpoint import atomic, list_states, load_state, point, save_state
 from cyclegan.data import (
@@ -124,9 +124,12 @@ class TrainConfig:
     identity_every: int = 1
     """Compute the identity loss only in every so many-th step."""
     paired_weight: float = 0.0
-    """Weight of the L1 distance to the true partner, where file names match across the domains."""
+    """Weight of the distance to the true partner, L1 and SSIM, where file names match across the domains."""
+    line_sketches: float = 0.0
+    """Share of the sketches that the photo generator gets as bare lines, to learn from drawings without shading."""
     reconstruction_noise: float = 0.0
-    """Standard deviation of noise on the fakes before they are translated back, in [-1, 1]: they can hide less."""
+    """Noise on the fakes before they are translated back, in [-1, 1]: they can hide less. Each picture's standard
+    deviation is drawn between 0 and this one."""
     pool_size: int = 50
     """Older fakes of each domain kept to show the discriminators; 0 shows only new ones."""
     differentiable_augmentation: bool = False
@@ -298,7 +301,13 @@ def training_step(
         seed = step_rng(config.seed, step, UnpairedBatches.NOISE).initial_seed()
         rng = torch.Generator(photo.device).manual_seed(seed)
         noise = torch.randn(2, config.batch_size, *photo.shape[1:], generator=rng, device=photo.device)[:, rows]
-        noise *= config.reconstruction_noise
+        strength = torch.rand(2, config.batch_size, 1, 1, 1, generator=rng, device=photo.device)[:, rows]
+        noise *= config.reconstruction_noise * strength
+    drawn = sketch
+    if config.line_sketches:
+        rng = step_rng(config.seed, step, UnpairedBatches.LINES)
+        bare = torch.rand(config.batch_size, 1, 1, 1, generator=rng)[rows] < config.line_sketches
+        drawn = torch.where(bare.to(sketch.device), bare_lines(sketch), sketch)
     sketch_judge: Callable[[Tensor], Tensor]
     photo_judge: Callable[[Tensor], Tensor]
     sketch_judge, photo_judge = discriminators
@@ -314,7 +323,7 @@ def training_step(
         for network in model.discriminators:
             network.requires_grad_(False)
         identity = config.identity_weight > 0 and step % config.identity_every == 0
-        translation = translate(sketch_generator, photo_generator, photo, sketch, identity, noise)
+        translation = translate(sketch_generator, photo_generator, photo, drawn, identity, noise)
         loss, losses = generator_loss(
             sketch_judge,
             photo_judge,

@@ -49,3 +49,14 @@ def augment(pictures: Tensor, numbers: Tensor) -> Tensor:
     inside = (distance >= 0) & (distance < hole)
     keep = ~(inside[:, 0, :, None] & inside[:, 1, None, :])  # (B, S, S)
     return pictures * keep[:, None].to(pictures)
+
+
+def bare_lines(sketches: Tensor) -> Tensor:
+    """What is left of a sketch without its shading and paper: its lines, on white.
+
+    Args:
+        sketches: (B, 3, S, S) in [-1, 1]; so is what comes out.
+    """
+    radius = max(1, sketches.shape[-1] // 64)
+    around = F.avg_pool2d(F.pad(sketches, [radius] * 4, mode="reflect"), 2 * radius + 1, stride=1)
+    return (1 - 4 * (around - sketches - 0.06).clamp(0)).clamp(-1, 1)  # darker than what is around

@@ -160,16 +160,19 @@ def draw_face(half: float, smile: float, hair: str, beard: bool, glasses: bool, 
     ).convert("RGB")
 
 
-def results(pipe: FaceSketchPipeline, sketches: list[Image.Image], portraits: Path) -> Image.Image:
-    """The README's picture: drawn sketches there and back; and, without the portraits themselves, portraits likewise.
+def results(pipe: FaceSketchPipeline, sketches: list[Image.Image], data: Path) -> Image.Image:
+    """The README's picture: drawn sketches, their photos and back again; then what is made of held-out pictures.
 
     Args:
-        portraits: a folder of photos, of which as many are taken at random as there are sketches.
+        data: a folder with photos and sketches. As many of each as there are drawn ones are taken at random, and not
+            shown themselves.
     """
-    files = np.random.default_rng(0).choice(find_images(portraits), len(sketches), replace=False)  # type: ignore[arg-type]
-    drawn = pipe.photo_to_sketch([open_image(file) for file in files])
     photos = pipe.sketch_to_photo(sketches)
-    rows = [sketches, photos, pipe.photo_to_sketch(photos), drawn, pipe.sketch_to_photo(drawn)]
+    rows = [sketches, photos, pipe.photo_to_sketch(photos)]
+    rng = np.random.default_rng(0)
+    for domain, convert in (("photos", pipe.photo_to_sketch), ("sketches", pipe.sketch_to_photo)):
+        files = rng.choice(find_images(data / domain), len(sketches), replace=False)  # type: ignore[arg-type]
+        rows.append(convert([open_image(file) for file in files]))
     side, gap = 128, 4
     sheet = Image.new("RGB", ((side + gap) * len(sketches) - gap, (side + gap) * len(rows) - gap), "white")
     for down, row in enumerate(rows):
@@ -178,11 +181,12 @@ def results(pipe: FaceSketchPipeline, sketches: list[Image.Image], portraits: Pa
     return sheet
 
 
-def main(portraits: Path | None = None) -> None:
-    """Remake the examples and, if a folder of portraits is given, docs/results.png.
+def main(data: Path | None = None) -> None:
+    """Remake the examples and, if a folder of held-out pictures is given, docs/results.png.
 
     Args:
-        portraits: Photos of people who do not exist; only what the weights make of them is shown.
+        data: A folder with photos and sketches, such as photosandsketches/test; only what the weights make of them
+            is shown.
     """
     pipe = FaceSketchPipeline.from_pretrained()
     sketches = [draw_face(*numbers) for numbers in FACES.values()]
@@ -190,8 +194,8 @@ def main(portraits: Path | None = None) -> None:
         (HERE / folder).mkdir(exist_ok=True)
         for name, picture in zip(FACES, pictures, strict=True):
             picture.save(HERE / folder / f"{name}.png", optimize=True)
-    if portraits:
-        results(pipe, sketches, portraits).save(HERE.parent / "docs/results.png", optimize=True)
+    if data:
+        results(pipe, sketches, data).save(HERE.parent / "docs/results.png", optimize=True)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import torch
 from conftest import picture, run
 from torch import Tensor
 
-from cyclegan.augmentation import crop_and_flip
+from cyclegan.augmentation import bare_lines, crop_and_flip
 from cyclegan.cache import DataError, Pictures
 from cyclegan.data import (
     Batch,
@@ -215,6 +215,16 @@ def test_crops_and_flips_are_exact() -> None:
     cut = crop_and_flip(images, corners, flips, 5)
     assert torch.equal(cut[0], images[0, :, 1:6, 2:7])
     assert torch.equal(cut[1], images[1, :, 0:5, 3:8].flip(-1))
+
+
+def test_bare_lines_leave_out_paper_and_shading() -> None:
+    sketch = torch.full((1, 3, 64, 64), 0.6)  # paper
+    sketch[..., 20:50, 20:50] = 0.1  # shading
+    sketch[..., 34, :] = -0.7  # a line
+    lines = bare_lines(sketch)
+    assert (lines[..., 34, :] < -0.8).all()
+    assert (lines[..., 25:32, 25:45] == 1).all()
+    assert (lines[..., :15, :] == 1).all()
 
 
 def test_augmentation_reaches_every_corner_and_both_sides() -> None:

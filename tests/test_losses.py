@@ -1,8 +1,9 @@
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
-from cyclegan.losses import discriminator_loss, generator_loss, translate
+from cyclegan.losses import discriminator_loss, generator_loss, paired_loss, translate
 from cyclegan.networks import Generator, PatchDiscriminator
 
 
@@ -78,6 +79,20 @@ def test_frozen_discriminators_get_no_gradient_and_generators_none_from_theirs(
     discriminator_loss(sketch_discriminator, pictures[1], fakes)[0].backward()
     assert all(p.grad is None for p in sketch_generator.parameters())
     assert all(p.grad is not None for p in sketch_discriminator.parameters())
+
+
+def test_the_paired_loss_sees_blur_and_passes_strangers_over() -> None:
+    torch.manual_seed(0)
+    real = torch.rand(2, 3, 64, 64).round() * 2 - 1
+    blurred = avg_pool2d(real, 5, 1, 2)
+    both, one, none = torch.tensor([[True, True], [True, False], [False, False]])
+    assert paired_loss(real, real, both) == pytest.approx(0, abs=1e-6)
+    assert paired_loss(blurred, real, none) == 0
+    assert paired_loss(blurred[[0, 0]], real[[0, 0]], one) == pytest.approx(
+        paired_loss(blurred[[0, 0]], real[[0, 0]], both) / 2
+    )
+    difference = (blurred - real).abs().mean()
+    assert paired_loss(blurred, real, both) > difference + 0.1
 
 
 def test_least_squares_targets() -> None:
