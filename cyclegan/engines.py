@@ -1,10 +1,12 @@
 """How a generator runs fastest on the processor at hand.
 
 An engine is a function: (B, 3, H, W) float32 in [-1, 1] -> the same, where H and W are what the generator takes. All
-but torch's run an ONNX file of the generator, which is made once and kept in the user's cache.
+but `torch` run the generator as `inference.rewrite` makes it, and all but torch's an ONNX file, which is made once and
+kept in the user's cache.
 """
 
 import copy
+import functools
 import hashlib
 import inspect
 import json
@@ -25,6 +27,7 @@ from torch import Tensor
 from .cache import cache_folder
 from .checkpoint import atomic
 from .images import pad_to_multiple
+from .inference import rewrite
 from .networks import Generator
 
 Engine = Callable[[Tensor], Tensor]
@@ -105,23 +108,29 @@ def build(name: str, generator: Generator, size: int) -> Engine:
         raise EngineError(f"There is no engine {name!r}: it is auto, {', '.join(ENGINES)}.")
     if name.endswith("-bf16") and not _has_bf16():
         raise EngineError(f"The engine {name} needs a processor that computes in bfloat16, and this one does not.")
+    if name == "torch":
+        return generator
     extra = "int8" if name == "openvino-int8" else "openvino" if name.startswith("openvino") else "onnx"
     with needs(f"The engine {name}", extra):
-        match name:
-            case "torch":
-                return generator
-            case "torch-bf16":
-                return _torch(generator, torch.bfloat16)
-            case "compile":
-                return torch.compile(_torch(generator, torch.bfloat16 if _has_bf16() else torch.float32))
-            case "onnxruntime":
-                return run_onnxruntime(_onnx(generator))
-            case "openvino":
-                return run_openvino(_onnx(generator))
-            case "openvino-bf16":
-                return run_openvino(_onnx(generator), "bf16")
-            case _:
-                return run_openvino(_int8(generator, size), "bf16" if _has_bf16() else "f32")
+        fast = _start(name, rewrite(generator), size)
+    plain = functools.cache(lambda: _start(name, generator, size))  # few heights need it
+    return lambda pictures: (plain() if pictures.shape[2] % (2 * generator.multiple) else fast)(pictures)
+
+
+def _start(name: str, network: Generator, size: int) -> Engine:
+    match name:
+        case "torch-bf16":
+            return _torch(network, torch.bfloat16)
+        case "compile":
+            return torch.compile(_torch(network, torch.bfloat16 if _has_bf16() else torch.float32))
+        case "onnxruntime":
+            return run_onnxruntime(_onnx(network))
+        case "openvino":
+            return run_openvino(_onnx(network))
+        case "openvino-bf16":
+            return run_openvino(_onnx(network), "bf16")
+        case _:
+            return run_openvino(_int8(network, size), "bf16" if _has_bf16() else "f32")
 
 
 @contextmanager
@@ -239,7 +248,8 @@ def _folder(generator: Generator) -> Path:
     """Where the cache keeps what is made of a generator: named after its weights, and the code and torch it runs in."""
     settings = repr({name: value for name, value in vars(generator).items() if not name.startswith("_")})
     weights = (tensor.numpy().tobytes() for tensor in generator.state_dict().values())
-    code = (Path(file).read_bytes() for file in (__file__, inspect.getfile(Generator)))
+    files = (__file__, inspect.getfile(rewrite), inspect.getfile(Generator))
+    code = (Path(file).read_bytes() for file in files)
     return cache_folder() / "engines" / _digest(*weights, *code, settings.encode(), torch.__version__.encode())
 
 
