@@ -43,23 +43,21 @@ class Winograd(nn.Module):
         weights = torch.einsum("vk,oikl->voil", transform, convolution.weight).unsqueeze(3)  # (4, O, I, 1, 3)
         self.weights = nn.ParameterList(weights.unbind())
         self.bias = convolution.bias
-        # Above an even row lies an odd one; beyond the edge the row that is reflected, which is the next one, or zeros
+        # Beyond the first row lies the second one reflected, which is the first of the odd; and so at the end
         self.modes = ("reflect", "replicate") if convolution.padding_mode == "reflect" else ("constant", "constant")
 
     def forward(self, x: Tensor) -> Tensor:
         columns, rows = self.modes
         width = x.shape[3] // 2
         even, odd = (F.pad(half, (1, 1, 0, 0), columns) for half in (x[..., :width], x[..., width:]))
-        above = F.pad(odd, (0, 0, 1, 0), rows)[:, :, :-1]
-        below = F.pad(even, (0, 0, 0, 1), rows)[:, :, 1:]
+        above = F.pad(odd, (0, 0, 1, 0), rows)[:, :, :-1]  # the odd row above each even one
+        below = F.pad(even, (0, 0, 0, 1), rows)[:, :, 1:]  # the even row below each odd one
         first, second, third, fourth = self.weights
         both = F.conv2d(even + odd, second, self.bias)
         difference = F.conv2d(odd - even, third)
-        even, odd = (
-            both + difference + F.conv2d(above - odd, first),
-            both - difference - F.conv2d(even - below, fourth),
-        )
-        return torch.cat([even, odd], 3)
+        upper = both + difference + F.conv2d(above - odd, first)
+        lower = both - difference - F.conv2d(even - below, fourth)
+        return torch.cat([upper, lower], 3)
 
 
 class DoublingConvolution(nn.Module):
