@@ -18,7 +18,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import torch
 import torch.nn.functional as F
@@ -111,10 +111,13 @@ def build(name: str, generator: Generator, size: int) -> Engine:
     if name == "torch":
         return generator
     extra = "int8" if name == "openvino-int8" else "openvino" if name.startswith("openvino") else "onnx"
+    winograd = not generator.compact and name != "openvino-int8"  # where it pays, and nothing is rounded to 8 bits
     with needs(f"The engine {name}", extra):
-        fast = _start(name, rewrite(generator), size)
-    plain = functools.cache(lambda: _start(name, generator, size))  # few heights need it
-    return lambda pictures: (plain() if pictures.shape[2] % (2 * generator.multiple) else fast)(pictures)
+        fast = _start(name, rewrite(generator, winograd), size)
+    if not winograd:
+        return fast
+    other = functools.cache(lambda: _start(name, rewrite(generator, False), size))
+    return lambda pictures: (other() if pictures.shape[2] % (2 * generator.multiple) else fast)(pictures)
 
 
 def _start(name: str, network: Generator, size: int) -> Engine:
@@ -126,11 +129,11 @@ def _start(name: str, network: Generator, size: int) -> Engine:
         case "onnxruntime":
             return run_onnxruntime(_onnx(network))
         case "openvino":
-            return run_openvino(_onnx(network))
+            return run_openvino(_onnx(network), size=size)
         case "openvino-bf16":
-            return run_openvino(_onnx(network), "bf16")
+            return run_openvino(_onnx(network), "bf16", size)
         case _:
-            return run_openvino(_int8(network, size), "bf16" if _has_bf16() else "f32")
+            return run_openvino(_int8(network, size), "bf16" if _has_bf16() else "f32", size)
 
 
 @contextmanager
@@ -160,14 +163,26 @@ def run_onnxruntime(path: Path) -> Engine:
     return lambda pictures: torch.from_numpy(session.run(None, {"picture": pictures.numpy()})[0])
 
 
-def run_openvino(path: Path, precision: str = "f32") -> Engine:
-    """Run a file of either format."""
+def run_openvino(path: Path, precision: str = "f32", size: int | None = None) -> Engine:
+    """Run a file of either format; one picture of size x size at a time is run faster than other shapes."""
     import openvino
 
+    core = openvino.Core()
     settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
-    model = openvino.Core().compile_model(path, "CPU", settings)
-    # A request of its own for each call: several threads may call at once
-    return lambda pictures: torch.from_numpy(model.infer_new_request([pictures.numpy()])[0])
+
+    @functools.cache
+    def compiled(*shape: int) -> Any:
+        model = core.read_model(path)
+        if shape:
+            model.reshape(shape)
+        return core.compile_model(model, "CPU", settings)
+
+    def run(pictures: Tensor) -> Tensor:
+        model = compiled(*pictures.shape) if pictures.shape == (1, 3, size, size) else compiled()
+        # A request of its own for each call: several threads may call at once
+        return torch.from_numpy(model.infer_new_request([pictures.numpy()])[0])
+
+    return run
 
 
 def _onnx(generator: Generator) -> Path:
