@@ -30,11 +30,15 @@ COUNT = """() => {
   const canvas = document.querySelector(".made");
   const small = new OffscreenCanvas(32, 32).getContext("2d", { willReadFrequently: true });
   window.seen = { distinct: 0, delays: [] };
-  let before = "";
+  let before = new Uint32Array(32 * 32);
   const look = () => {
     small.drawImage(canvas, 0, 0, 32, 32);
-    const now = small.getImageData(0, 0, 32, 32).data.join();
-    if (now !== before) { window.seen.distinct++; window.seen.delays.push(Number(canvas.dataset.delay)); before = now; }
+    const now = new Uint32Array(small.getImageData(0, 0, 32, 32).data.buffer);
+    if (now.some((pixel, at) => pixel !== before[at])) {
+      window.seen.distinct++;
+      window.seen.delays.push(Number(canvas.dataset.delay));
+      before = now;
+    }
     requestAnimationFrame(look);
   };
   look();

@@ -1,10 +1,12 @@
 """How a generator runs fastest on the processor at hand.
 
 An engine is a function: (B, 3, H, W) float32 in [-1, 1] -> the same, where H and W are what the generator takes. All
-but torch's run an ONNX file of the generator, which is made once and kept in the user's cache.
+but `torch` run the generator as `inference.rewrite` makes it, and all but torch's an ONNX file, which is made once and
+kept in the user's cache.
 """
 
 import copy
+import functools
 import hashlib
 import inspect
 import json
@@ -16,7 +18,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +27,7 @@ from torch import Tensor
 from .cache import cache_folder
 from .checkpoint import atomic
 from .images import pad_to_multiple
+from .inference import rewrite
 from .networks import Generator
 
 Engine = Callable[[Tensor], Tensor]
@@ -105,23 +108,32 @@ def build(name: str, generator: Generator, size: int) -> Engine:
         raise EngineError(f"There is no engine {name!r}: it is auto, {', '.join(ENGINES)}.")
     if name.endswith("-bf16") and not _has_bf16():
         raise EngineError(f"The engine {name} needs a processor that computes in bfloat16, and this one does not.")
+    if name == "torch":
+        return generator
     extra = "int8" if name == "openvino-int8" else "openvino" if name.startswith("openvino") else "onnx"
+    winograd = not generator.compact and name != "openvino-int8"  # where it pays, and nothing is rounded to 8 bits
     with needs(f"The engine {name}", extra):
-        match name:
-            case "torch":
-                return generator
-            case "torch-bf16":
-                return _torch(generator, torch.bfloat16)
-            case "compile":
-                return torch.compile(_torch(generator, torch.bfloat16 if _has_bf16() else torch.float32))
-            case "onnxruntime":
-                return run_onnxruntime(_onnx(generator))
-            case "openvino":
-                return run_openvino(_onnx(generator))
-            case "openvino-bf16":
-                return run_openvino(_onnx(generator), "bf16")
-            case _:
-                return run_openvino(_int8(generator, size), "bf16" if _has_bf16() else "f32")
+        fast = _start(name, rewrite(generator, winograd), size)
+    if not winograd:
+        return fast
+    other = functools.cache(lambda: _start(name, rewrite(generator, False), size))
+    return lambda pictures: (other() if pictures.shape[2] % (2 * generator.multiple) else fast)(pictures)
+
+
+def _start(name: str, network: Generator, size: int) -> Engine:
+    match name:
+        case "torch-bf16":
+            return _torch(network, torch.bfloat16)
+        case "compile":
+            return torch.compile(_torch(network, torch.bfloat16 if _has_bf16() else torch.float32))
+        case "onnxruntime":
+            return run_onnxruntime(_onnx(network))
+        case "openvino":
+            return run_openvino(_onnx(network), size=size)
+        case "openvino-bf16":
+            return run_openvino(_onnx(network), "bf16", size)
+        case _:
+            return run_openvino(_int8(network, size), "bf16" if _has_bf16() else "f32", size)
 
 
 @contextmanager
@@ -151,14 +163,26 @@ def run_onnxruntime(path: Path) -> Engine:
     return lambda pictures: torch.from_numpy(session.run(None, {"picture": pictures.numpy()})[0])
 
 
-def run_openvino(path: Path, precision: str = "f32") -> Engine:
-    """Run a file of either format."""
+def run_openvino(path: Path, precision: str = "f32", size: int | None = None) -> Engine:
+    """Run a file of either format; one picture of size x size at a time is run faster than other shapes."""
     import openvino
 
+    core = openvino.Core()
     settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
-    model = openvino.Core().compile_model(path, "CPU", settings)
-    # A request of its own for each call: several threads may call at once
-    return lambda pictures: torch.from_numpy(model.infer_new_request([pictures.numpy()])[0])
+
+    @functools.cache
+    def compiled(*shape: int) -> Any:
+        model = core.read_model(path)
+        if shape:
+            model.reshape(shape)
+        return core.compile_model(model, "CPU", settings)
+
+    def run(pictures: Tensor) -> Tensor:
+        model = compiled(*pictures.shape) if pictures.shape == (1, 3, size, size) else compiled()
+        # A request of its own for each call: several threads may call at once
+        return torch.from_numpy(model.infer_new_request([pictures.numpy()])[0])
+
+    return run
 
 
 def _onnx(generator: Generator) -> Path:
@@ -239,7 +263,8 @@ def _folder(generator: Generator) -> Path:
     """Where the cache keeps what is made of a generator: named after its weights, and the code and torch it runs in."""
     settings = repr({name: value for name, value in vars(generator).items() if not name.startswith("_")})
     weights = (tensor.numpy().tobytes() for tensor in generator.state_dict().values())
-    code = (Path(file).read_bytes() for file in (__file__, inspect.getfile(Generator)))
+    files = (__file__, inspect.getfile(rewrite), inspect.getfile(Generator))
+    code = (Path(file).read_bytes() for file in files)
     return cache_folder() / "engines" / _digest(*weights, *code, settings.encode(), torch.__version__.encode())
 
 

@@ -103,17 +103,22 @@ def resize_to(image: Image.Image, size: int) -> Image.Image:
 
 def to_tensor(image: Image.Image) -> Tensor:
     """RGB image -> (3, H, W) uint8."""
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+    return torch.from_numpy(np.asarray(image).transpose(2, 0, 1).copy())
 
 
 def to_image(picture: Tensor) -> Image.Image:
     """(3, H, W) in [-1, 1] -> RGB image; values outside are clamped."""
-    return Image.fromarray(denormalise(picture).permute(1, 2, 0).cpu().numpy())  # (H, W, 3)
+    values = picture.float().cpu().numpy().transpose(1, 2, 0)  # (H, W, 3)
+    return Image.fromarray(((values + 1) * 127.5).round().clip(0, 255).astype(np.uint8))
 
 
 def normalise(pixels: Tensor) -> Tensor:
     """uint8 in [0, 255] -> float32 in [-1, 1]."""
-    return pixels.float().div_(127.5).sub_(1.0)
+    # On the CPU by NumPy, as in `to_image`: torch wakes all its threads for each step, and an engine has its own
+    values = pixels.numpy().astype(np.float32) if pixels.is_cpu else pixels.float()
+    values /= 127.5
+    values -= 1
+    return torch.as_tensor(values)
 
 
 def denormalise(picture: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from conftest import ROOT, picture
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
-from benchmarks.live import film, find_chromium
+from benchmarks.live import COUNT, film, find_chromium
 from cyclegan import FaceSketchPipeline
 from cyclegan.pipeline import EMBEDDED
 
@@ -188,6 +188,8 @@ def test_the_camera_runs_live_turns_round_and_stops(page: Page) -> None:
     open_tab(page, "Live")
     page.get_by_role("button", name="Start the camera").click()
     page.wait_for_function("Number(document.querySelector('.rate').textContent.split(' ')[0]) > 3")
+    page.evaluate(COUNT)
+    page.wait_for_function("window.seen.distinct > 10")  # pictures that differ, not the same one again
     print("live:", page.locator(".rate").inner_text())
     for label in ("To photo", "Mirror"):
         before = pixels(page.locator(".made"))

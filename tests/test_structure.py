@@ -11,7 +11,7 @@ from conftest import ROOT
 # A module may import only from the layers before its own
 LAYERS = [
     {"augmentation", "faces", "images", "networks", "losses", "pool", "checkpoint", "card"},
-    {"archives", "cache"},
+    {"archives", "cache", "inference"},
     {"data", "engines"},
     {"pipeline"},
     {"hub", "evaluation", "exporting", "importing", "video"},

@@ -17,11 +17,15 @@ const open = () => {
   stream?.close();
   stream = new Stream(find("[name=direction]:checked").value, 2, stop);
   const times = []; // of the last second
+  let told = 0;
   stream.shown = (delay) => {
     const now = performance.now();
     times.push(now);
     while (times[0] < now - 1000) times.shift();
-    find(".rate").textContent = words.rate.replace("{fps}", times.length).replace("{delay}", Math.round(delay));
+    if (now > told + 500) { // each time costs as much as a tenth of the page's work, and nobody reads faster
+      find(".rate").textContent = words.rate.replace("{fps}", times.length).replace("{delay}", Math.round(delay));
+      told = now;
+    }
     made.dataset.delay = delay; // for who measures
   };
 };
