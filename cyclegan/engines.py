@@ -110,9 +110,8 @@ def build(name: str, generator: Generator, size: int) -> Engine:
         raise EngineError(f"The engine {name} needs a processor that computes in bfloat16, and this one does not.")
     if name == "torch":
         return generator
-    extra = "int8" if name == "openvino-int8" else "openvino" if name.startswith("openvino") else "onnx"
     winograd = not generator.compact and name != "openvino-int8"  # where it pays, and nothing is rounded to 8 bits
-    with needs(f"The engine {name}", extra):
+    with needs(f"The engine {name}"):
         fast = _start(name, rewrite(generator, winograd), size)
     if not winograd:
         return fast
@@ -137,12 +136,12 @@ def _start(name: str, network: Generator, size: int) -> Engine:
 
 
 @contextmanager
-def needs(what: str, extra: str) -> Iterator[None]:
-    """Say in a sentence which package is missing, and with which of this project's extras it comes."""
+def needs(what: str) -> Iterator[None]:
+    """Say in a sentence which package is missing."""
     try:
         yield
     except ModuleNotFoundError as error:
-        raise EngineError(f"{what} needs the package {error.name}: pip install 'cyclegan[{extra}]'.") from None
+        raise EngineError(f"{what} needs the package {error.name}: pip install {error.name}.") from None
 
 
 def _torch(generator: Generator, dtype: torch.dtype) -> Engine:

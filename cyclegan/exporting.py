@@ -60,7 +60,7 @@ def export(
     limit = LIMITS[bool(int8)]
     suffix = ".onnx" if kind == "onnx" else ".xml"
     differences = {}
-    with needs(f"Exporting to {kind}{' in 8 bits' if int8 else ''}", "int8" if int8 else kind), atomic(out) as folder:
+    with needs(f"Exporting to {kind}{' in 8 bits' if int8 else ''}"), atomic(out) as folder:
         folder.mkdir()
         for direction, generator in pipe.generators.items():
             path = folder / f"{direction}.onnx"
