@@ -136,7 +136,9 @@ def test_no_picture_of_the_server_is_opened_by_its_path(
     assert found
     for event, place in found:
         sent: Any = {"path": str(secret)} | meta
-        data = ["photo_to_sketch", "whole", "release0", 1, 0, 0][: len(client.config["dependencies"][event]["inputs"])]
+        data: list[Any] = ["photo_to_sketch", "release0", "whole", None][
+            : len(client.config["dependencies"][event]["inputs"])
+        ]
         data[place] = sent if kind == "image" else [sent, sent]
         answer = call(app_url, event, data)
         assert answer is None or "not sent to this app" in answer, answer

@@ -125,15 +125,77 @@ def test_a_picture_is_converted_at_once_and_sent_back_again(
     assert loaded(result(page)).tobytes() == back.tobytes()
 
 
-def test_an_example_is_converted_and_its_crop_adjusted(page: Page) -> None:
-    page.get_by_role("button", name="anna").click()
-    first = result(page)
-    expect(first).to_be_visible(timeout=30_000)
-    source = first.get_attribute("src") or ""
-    page.get_by_role("button", name="Adjust the crop").click()
-    page.get_by_label("range slider for Closer").focus()
-    page.keyboard.press("ArrowRight")
-    expect(result(page)).not_to_have_attribute("src", source, timeout=30_000)
+def drag(page: Page, start: tuple[float, float], end: tuple[float, float], finger: bool) -> None:
+    """From one place on the screen to another, with the mouse or a finger."""
+    if finger:
+        devtools = page.context.new_cdp_session(page)
+        for kind, points in (("Start", [start]), ("Move", [end]), ("End", [])):
+            touches = [{"x": x, "y": y} for x, y in points]
+            devtools.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": touches})
+    else:
+        page.mouse.move(*start)
+        page.mouse.down()
+        page.mouse.move(*end, steps=4)
+        page.mouse.up()
+
+
+@pytest.mark.parametrize(("viewport", "finger"), [(LAPTOP, False), (PHONE, True)], ids=["mouse", "finger"])
+def test_the_square_that_is_converted_is_shown_and_dragged(
+    page: Page, release: Path, tmp_path: Path, viewport: Any, finger: bool
+) -> None:
+    page.set_viewport_size(viewport)
+    pipe = FaceSketchPipeline.from_pretrained(release, device="cpu")
+    wide = picture(3, (300, 200))
+    wide.save(tmp_path / "wide.png")
+    upload(page, tmp_path / "wide.png")
+    panel = page.locator("[role=tabpanel]:visible")
+    square, own = panel.get_by_role("group", name="What is converted"), panel.get_by_label("Own square")
+    source = ""
+
+    def converted() -> Image.Image:
+        nonlocal source
+        expect(result(page)).not_to_have_attribute("src", source, timeout=30_000)
+        source = result(page).get_attribute("src") or ""
+        return loaded(result(page))
+
+    def place() -> list[float]:
+        """Left, top and side of the square, in shorter sides of the picture."""
+        box, image = square.bounding_box(), panel.locator(".image-frame img").bounding_box()
+        assert box
+        assert image
+        scale = min(image["width"] / 300, image["height"] / 200)
+        left, top = image["x"] + (image["width"] - 300 * scale) / 2, image["y"] + (image["height"] - 200 * scale) / 2
+        return [length / (200 * scale) for length in (box["x"] - left, box["y"] - top, box["width"])]
+
+    assert converted().tobytes() == pipe.photo_to_sketch(wide.crop((50, 0, 250, 200))).tobytes()
+    assert place() == pytest.approx([0.25, 0, 1], abs=0.01)
+    layout = own.bounding_box()
+    box = square.bounding_box()
+    assert box
+    x, y, side = box["x"], box["y"], box["width"]
+    drag(page, (x + side / 2, y + side / 2), (x - side, y + side / 2), finger)  # further than the picture goes
+    assert converted().tobytes() == pipe.photo_to_sketch(wide.crop((0, 0, 200, 200))).tobytes()
+    expect(own).to_be_checked()
+    assert own.bounding_box() == layout
+
+    x -= side / 4
+    drag(page, (x + side - 4, y + side - 4), (x + side / 2 - 4, y + side / 2 - 4), finger)
+    converted()
+    assert place() == pytest.approx([0, 0, 0.5], abs=0.01)
+    for key in ("ArrowRight", "ArrowDown", "-"):
+        square.press(key)
+        converted()
+    assert place() == pytest.approx([0.02, 0.02, 0.48], abs=0.01)
+
+    panel.get_by_label("The middle").click()
+    converted()
+    assert place() == pytest.approx([0.25, 0, 1], abs=0.01)
+    panel.get_by_label("The whole picture").click()
+    assert converted().size == (48, 32)
+    expect(square).to_be_hidden()
+    panel.get_by_role("button", name="anna").click()
+    converted()
+    expect(square).to_be_hidden()  # the whole of the next picture too
 
 
 def test_a_snapshot_of_the_camera_is_converted(page: Page) -> None:
