@@ -272,7 +272,8 @@ def build(models: Models) -> gr.Blocks:
         with gr.Accordion(text("model"), open=False):
             weights.render()
             figures = gr.Markdown(models.figures(models.first))
-            weights.input(None, weights, js="(name) => { window.chosenWeights = name; }")
+            tell = "(name) => { window.chosenWeights = name; dispatchEvent(new Event('weights')); }"  # Draw and Live
+            weights.input(None, weights, js=tell)
             weights.input(show_figures, weights, figures, api_visibility="private", concurrency_limit=1)
         for direction in DIRECTIONS:
             endpoint(models, direction)

@@ -21,6 +21,7 @@ from cyclegan.pipeline import EMBEDDED
 
 CHROMIUM = find_chromium()
 PHONE, LAPTOP = {"width": 390, "height": 844}, {"width": 1200, "height": 950}
+EMBEDDED_SIZE = json.loads((EMBEDDED / "config.json").read_text())["image_size"]
 SCREENSHOTS = ROOT / "screenshots"
 
 if not CHROMIUM and not os.environ.get("CI"):
@@ -78,6 +79,12 @@ def result(page: Page) -> Locator:
 def loaded(image: Locator) -> Image.Image:
     expect(image).to_be_visible(timeout=30_000)
     return Image.open(io.BytesIO(httpx.get(image.get_attribute("src") or "").content)).convert("RGB")
+
+
+def choose_embedded_weights(page: Page) -> None:
+    page.get_by_role("button", name="Weights, and how good they are").click()
+    page.get_by_label("Weights", exact=True).click()
+    page.get_by_role("option", name="embedded weights").click()
 
 
 def pixels(canvas: Locator) -> str:
@@ -190,7 +197,7 @@ def test_the_square_that_is_converted_is_shown_and_dragged(
     panel.get_by_label("The middle").click()
     converted()
     assert place() == pytest.approx([0.25, 0, 1], abs=0.01)
-    panel.get_by_label("The whole picture").click()
+    panel.get_by_label("All of it").click()
     assert converted().size == (48, 32)
     expect(square).to_be_hidden()
     panel.get_by_role("button", name="anna").click()
@@ -244,6 +251,8 @@ def test_the_photo_of_a_drawing_is_painted_while_the_pen_moves(page: Page) -> No
         page.get_by_role("button", name="Download the photo").click()
     with Image.open(download.value.path()) as file:
         assert (file.format, file.size) == ("PNG", (32, 32))
+    choose_embedded_weights(page)
+    page.wait_for_function("size => document.querySelector('.made').width === size", arg=EMBEDDED_SIZE)
 
 
 def test_the_camera_runs_live_turns_round_and_stops(page: Page) -> None:
@@ -255,6 +264,8 @@ def test_the_camera_runs_live_turns_round_and_stops(page: Page) -> None:
         before = pixels(page.locator(".made"))
         page.locator(".tools label", has_text=label).click()
         wait_for_change(page, ".made", before)
+    choose_embedded_weights(page)
+    page.wait_for_function("size => document.querySelector('.made').width === size", arg=EMBEDDED_SIZE)
     running = "document.querySelector('video').srcObject !== null"
     assert page.evaluate(running)
     page.get_by_role("button", name="Stop").click()
@@ -314,17 +325,14 @@ def test_every_page_fits_the_screen_and_names_its_controls(
         page = context.new_page()
         visit(page, f"{app_url}?__theme={theme}")
         assert page.evaluate("document.body.classList.contains('dark')") == (theme == "dark")
-        page.get_by_role("button", name="Weights, and how good they are").click()
-        page.get_by_label("Weights", exact=True).click()
-        page.get_by_role("option", name="embedded weights").click()  # whose pictures can be looked at
+        choose_embedded_weights(page)  # whose pictures can be looked at
         expect(page.get_by_text("SSIM").first).to_be_visible(timeout=30_000)
         for tab in ("To sketch", "To photo", "Draw", "Live", "Batch"):
             expect(page.get_by_role("tab", name=tab, exact=True)).to_be_visible()
             open_tab(page, tab)
             if tab.startswith("To"):
                 page.locator("[role=tabpanel]:visible").get_by_role("button", name="ben").click()
-                size = json.loads((EMBEDDED / "config.json").read_text())["image_size"]
-                assert loaded(result(page)).size == (size, size)
+                assert loaded(result(page)).size == (EMBEDDED_SIZE, EMBEDDED_SIZE)
             if tab == "Draw":
                 before = pixels(page.locator(".made"))
                 page.locator(".starts button").nth(1).click()
