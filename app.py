@@ -39,7 +39,7 @@ MAX_BATCH = 200  # pictures at once
 MAX_WAITING = 100  # requests in line; who comes later is asked to come back
 MAX_RATIO = 8  # of a picture's sides: what is thinner shows no face
 KEPT, SWEPT = 3000, 300  # seconds that files of visitors stay, and between two looks: within the hour all are gone
-Pair = tuple[Image.Image, Image.Image]
+Pair = tuple[str, str]  # the files of two pictures
 Square = list[float]  # left, top and side, each in shorter sides of the picture
 
 
@@ -81,6 +81,18 @@ def read_upload(sent: dict[str, Any]) -> Image.Image:
     return picture
 
 
+def write(picture: Image.Image) -> str:
+    """Write a picture for a visitor into a file of its own -> its path.
+
+    Gradio (6.31) names files by what is in them, and writes one again while it sends it to somebody who got the same.
+    """
+    with tempfile.NamedTemporaryFile(
+        dir=os.environ["GRADIO_TEMP_DIR"], prefix="face-", suffix=".png", delete=False
+    ) as file:
+        picture.save(file, "PNG")
+    return file.name
+
+
 def frame(picture: Image.Image, framing: str, own: Square | None = None) -> tuple[Image.Image, Square | None]:
     """Cut out what is to be converted: the picture, and its square.
 
@@ -101,10 +113,10 @@ def frame(picture: Image.Image, framing: str, own: Square | None = None) -> tupl
     return picture.crop((left, top, left + side, top + side)), [left / unit, top / unit, side / unit]
 
 
-def hand_over(page: Direction, sent: list[dict[str, Any]] | None) -> tuple[gr.Tabs, Image.Image]:
+def hand_over(page: Direction, sent: list[dict[str, Any]] | None) -> tuple[gr.Tabs, str]:
     """Show another page, with what was made here as its picture."""
     with friendly():
-        return gr.Tabs(selected=page), read_upload(need(sent)[1])
+        return gr.Tabs(selected=page), write(read_upload(need(sent)[1]))
 
 
 def framing_choice(*more: str) -> gr.Radio:
@@ -153,12 +165,14 @@ def conversion_page(
             converted = models.convert(direction, name, framed)
             # The visitor's own square stays: it may have been moved again meanwhile
             shown = gr.skip() if framing == "own" and own else square
-            return (resize_to(framed, min(converted.size)), converted), gr.Gallery(visible=False), shown
+            pair = write(resize_to(framed, min(converted.size))), write(converted)
+            return pair, gr.Gallery(visible=False), shown
 
     def go_back(sent: list[dict[str, Any]] | None, name: str) -> gr.Gallery:
         with friendly():
             before, after = map(read_upload, need(sent))
-            return gr.Gallery([before, after, models.convert(OTHER[direction], name, after)], visible=True)
+            pictures = before, after, models.convert(OTHER[direction], name, after)
+            return gr.Gallery(list(map(write, pictures)), visible=True)
 
     settings: Any = {
         "fn": convert, "inputs": [image, weights, framing, square], "outputs": [result, again, square],
@@ -208,10 +222,10 @@ def batch_page(models: Models, weights: gr.Dropdown) -> None:
     def convert(
         files: list[str] | None, direction: Direction, framing: str, name: str,
         progress: Any = gr.Progress(),  # noqa: B008, the way to ask for it
-    ) -> tuple[list[tuple[Image.Image, str]], gr.DownloadButton, str]:  # fmt: skip
+    ) -> tuple[list[tuple[str, str]], gr.DownloadButton, str]:  # fmt: skip
         pictures = list_pictures(map(Path, need(files)))
         problems = [f"Only the first {MAX_BATCH} pictures were taken."] if len(pictures) > MAX_BATCH else []
-        made: list[tuple[Image.Image, str]] = []
+        made: list[tuple[str, str]] = []
         taken: set[str] = set()
         target = Path(tempfile.mkdtemp(dir=os.environ["GRADIO_TEMP_DIR"])) / f"{direction}.zip"
         with ZipFile(target, "w") as archive:
@@ -221,9 +235,8 @@ def batch_page(models: Models, weights: gr.Dropdown) -> None:
                 except ImageError as error:
                     problems.append(str(error))
                     continue
-                made.append((picture, png_name(source, taken)))
-                with archive.open(made[-1][1], "w") as file:
-                    picture.save(file, "PNG")
+                made.append((write(picture), png_name(source, taken)))
+                archive.write(*made[-1])
         listed = "".join(f"\n- {html.escape(problem)}" for problem in problems)
         download = gr.DownloadButton(value=str(target) if made else None, interactive=bool(made))
         return made, download, f"{len(made)} of {len(pictures)} converted.{listed}"
@@ -238,9 +251,9 @@ def endpoint(models: Models, direction: Direction) -> None:
     """/photo_to_sketch or /sketch_to_photo: a picture in, a picture out, for gradio_client, plain HTTP and MCP."""
     given, made = direction.split("_to_")
 
-    def convert(image: dict[str, Any] | None) -> Image.Image:
+    def convert(image: dict[str, Any] | None) -> str:
         with friendly():
-            return models.convert(direction, models.first, read_upload(need(image)))
+            return write(models.convert(direction, models.first, read_upload(need(image))))
 
     convert.__name__ = direction  # what an MCP client sees
     gr.on(
@@ -315,7 +328,7 @@ def main() -> None:
             i18n=text,
             mcp_server=True,
             max_file_size=MAX_UPLOAD,
-            state_session_capacity=1000,
+            state_session_capacity=100,  # 0.2 MB each, and nothing that a visitor would miss
             ssr_mode=False,
             run_history=False,
             enable_monitoring=False,
