@@ -21,7 +21,7 @@ from PIL import Image
 from starlette.routing import WebSocketRoute
 
 from cyclegan.archives import list_pictures, png_name
-from cyclegan.faces import SEARCHED, crop, find_face
+from cyclegan.faces import SEARCHED, find_face, fit_square
 from cyclegan.images import ImageError, open_image, resize_to
 from cyclegan.pipeline import DIRECTIONS, EMBEDDED, Direction, WeightsError
 from cyclegan.serving import Models
@@ -39,7 +39,8 @@ MAX_BATCH = 200  # pictures at once
 MAX_WAITING = 100  # requests in line; who comes later is asked to come back
 MAX_RATIO = 8  # of a picture's sides: what is thinner shows no face
 KEPT, SWEPT = 3000, 300  # seconds that files of visitors stay, and between two looks: within the hour all are gone
-Pair = tuple[Image.Image, Image.Image]
+Pair = tuple[str, str]  # the files of two pictures
+Square = list[float]  # left, top and side, each in shorter sides of the picture
 
 
 @contextmanager
@@ -80,30 +81,46 @@ def read_upload(sent: dict[str, Any]) -> Image.Image:
     return picture
 
 
-def frame(picture: Image.Image, framing: str, zoom: float = 1, right: float = 0, down: float = 0) -> Image.Image:
-    """Cut out what is to be converted: around the face, in the middle, or all of it; closer and moved as asked.
+def write(picture: Image.Image) -> str:
+    """Write a picture for a visitor into a file of its own -> its path.
+
+    Gradio (6.31) names files by what is in them, and writes one again while it sends it to somebody who got the same.
+    """
+    with tempfile.NamedTemporaryFile(
+        dir=os.environ["GRADIO_TEMP_DIR"], prefix="face-", suffix=".png", delete=False
+    ) as file:
+        picture.save(file, "PNG")
+    return file.name
+
+
+def frame(picture: Image.Image, framing: str, own: Square | None = None) -> tuple[Image.Image, Square | None]:
+    """Cut out what is to be converted: the picture, and its square.
 
     Args:
-        framing: one of FRAMINGS; where there is no face, the middle. zoom: 2 halves the square's side.
-        right, down: in sides of the square.
+        framing: one of FRAMINGS, or "own" for the visitor's own square. Where there is no face, or no square, it is
+            the middle; "whole" is no square.
     """
     if framing == "whole":
-        return picture
-    x, y, side = picture.width / 2, picture.height / 2, float(min(picture.size))
-    if framing == "face" and (found := find_face(picture)):
+        return picture, None
+    unit = min(picture.size)
+    x, y, side = picture.width / 2, picture.height / 2, float(unit)
+    if framing == "own" and own:
+        left, top, side = (unit * length for length in own)
+        x, y = left + side / 2, top + side / 2
+    elif framing != "middle" and (found := find_face(picture)):
         x, y, side = found
-    side = min(side, *picture.size) / zoom
-    return crop(picture, x + right * side, y + down * side, side)
+    left, top, side = fit_square(picture.size, x, y, side)
+    return picture.crop((left, top, left + side, top + side)), [left / unit, top / unit, side / unit]
 
 
-def hand_over(page: Direction, sent: list[dict[str, Any]] | None) -> tuple[gr.Tabs, Image.Image]:
+def hand_over(page: Direction, sent: list[dict[str, Any]] | None) -> tuple[gr.Tabs, str]:
     """Show another page, with what was made here as its picture."""
     with friendly():
-        return gr.Tabs(selected=page), read_upload(need(sent)[1])
+        return gr.Tabs(selected=page), write(read_upload(need(sent)[1]))
 
 
-def framing_choice() -> gr.Radio:
-    return gr.Radio([(text(name), name) for name in FRAMINGS], value="face", label=text("framing"))
+def framing_choice(*more: str) -> gr.Radio:
+    return gr.Radio([(text(name), name) for name in (*FRAMINGS, *more)], value="face", label=text("framing"))
 
 
 def conversion_page(
@@ -124,11 +141,11 @@ def conversion_page(
         with gr.Row():
             with gr.Column():
                 gr.Examples(sorted(map(str, EXAMPLES[given].glob("*.png"))), image, label=text(f"{given}_examples"))
-                framing = framing_choice()
-                with gr.Accordion(text("adjust"), open=False):  # sliders: a keyboard and a screen reader can crop too
-                    zoom = gr.Slider(0.5, 3, 1, step=0.05, label=text("zoom"))
-                    right = gr.Slider(-0.5, 0.5, 0, step=0.02, label=text("right"))
-                    down = gr.Slider(-0.5, 0.5, 0, step=0.02, label=text("down"))
+                framing = framing_choice("own")
+                square = gr.HTML(  # lies over the picture
+                    html_template=(WEB / "crop.html").read_text(encoding="utf-8"), label=text("crop"),
+                    js_on_load=(WEB / "crop.js").read_text(encoding="utf-8"), visible="hidden",
+                )  # fmt: skip
             with gr.Column():
                 with gr.Row():
                     back = gr.Button(text("back_again"))
@@ -138,28 +155,35 @@ def conversion_page(
                     visible=False, elem_classes="again",
                 )  # fmt: skip
 
-    def convert(sent: dict[str, Any] | None, name: str, *cut: Any) -> tuple[Pair | None, gr.Gallery]:
+    def convert(
+        sent: dict[str, Any] | None, name: str, framing: str, own: Square | None
+    ) -> tuple[Pair | None, gr.Gallery, Any]:
         if sent is None:
-            return None, gr.Gallery(visible=False)
+            return None, gr.Gallery(visible=False), None
         with friendly():
-            framed = frame(read_upload(sent), *cut)
+            framed, square = frame(read_upload(sent), framing, own)
             converted = models.convert(direction, name, framed)
-            return (resize_to(framed, min(converted.size)), converted), gr.Gallery(visible=False)
+            # The visitor's own square stays: it may have been moved again meanwhile
+            shown = gr.skip() if framing == "own" and own else square
+            pair = write(resize_to(framed, min(converted.size))), write(converted)
+            return pair, gr.Gallery(visible=False), shown
 
     def go_back(sent: list[dict[str, Any]] | None, name: str) -> gr.Gallery:
         with friendly():
             before, after = map(read_upload, need(sent))
-            return gr.Gallery([before, after, models.convert(OTHER[direction], name, after)], visible=True)
+            pictures = before, after, models.convert(OTHER[direction], name, after)
+            return gr.Gallery(list(map(write, pictures)), visible=True)
 
-    adjust = [zoom, right, down]
     settings: Any = {
-        "fn": convert, "inputs": [image, weights, framing, *adjust], "outputs": [result, again], "preprocess": False,
-        "api_visibility": "private", "concurrency_id": "convert", "concurrency_limit": 2,
+        "fn": convert, "inputs": [image, weights, framing, square], "outputs": [result, again, square],
+        "preprocess": False, "trigger_mode": "always_last", "api_visibility": "private", "concurrency_id": "convert",
+        "concurrency_limit": 2,
     }  # fmt: skip
-    # A new picture is first shown without the adjustments that the last one needed
-    image.change(None, None, adjust, js="() => [1, 0, 0]").then(**settings)
-    changes = [framing.input, weights.input, *(slider.input for slider in adjust)]
-    gr.on(changes, **settings, trigger_mode="always_last", show_progress="hidden")
+    # The visitor's own square was for the picture before
+    forget = "(framing) => [framing === 'own' ? 'face' : framing, null]"
+    image.change(None, framing, [framing, square], js=forget).then(**settings)
+    gr.on([framing.input, weights.input], **settings, show_progress="hidden")
+    square.input(None, None, framing, js="() => 'own'").then(**settings, show_progress="hidden")
     back.click(**settings | {"fn": go_back, "inputs": [result, weights], "outputs": again})
     return image, result, send
 
@@ -198,22 +222,21 @@ def batch_page(models: Models, weights: gr.Dropdown) -> None:
     def convert(
         files: list[str] | None, direction: Direction, framing: str, name: str,
         progress: Any = gr.Progress(),  # noqa: B008, the way to ask for it
-    ) -> tuple[list[tuple[Image.Image, str]], gr.DownloadButton, str]:  # fmt: skip
+    ) -> tuple[list[tuple[str, str]], gr.DownloadButton, str]:  # fmt: skip
         pictures = list_pictures(map(Path, need(files)))
         problems = [f"Only the first {MAX_BATCH} pictures were taken."] if len(pictures) > MAX_BATCH else []
-        made: list[tuple[Image.Image, str]] = []
+        made: list[tuple[str, str]] = []
         taken: set[str] = set()
         target = Path(tempfile.mkdtemp(dir=os.environ["GRADIO_TEMP_DIR"])) / f"{direction}.zip"
         with ZipFile(target, "w") as archive:
             for source, read in progress.tqdm(pictures[:MAX_BATCH], unit="pictures"):
                 try:
-                    picture = models.convert(direction, name, frame(open_image(read(), source, SEARCHED), framing))
+                    picture = models.convert(direction, name, frame(open_image(read(), source, SEARCHED), framing)[0])
                 except ImageError as error:
                     problems.append(str(error))
                     continue
-                made.append((picture, png_name(source, taken)))
-                with archive.open(made[-1][1], "w") as file:
-                    picture.save(file, "PNG")
+                made.append((write(picture), png_name(source, taken)))
+                archive.write(*made[-1])
         listed = "".join(f"\n- {html.escape(problem)}" for problem in problems)
         download = gr.DownloadButton(value=str(target) if made else None, interactive=bool(made))
         return made, download, f"{len(made)} of {len(pictures)} converted.{listed}"
@@ -228,9 +251,9 @@ def endpoint(models: Models, direction: Direction) -> None:
     """/photo_to_sketch or /sketch_to_photo: a picture in, a picture out, for gradio_client, plain HTTP and MCP."""
     given, made = direction.split("_to_")
 
-    def convert(image: dict[str, Any] | None) -> Image.Image:
+    def convert(image: dict[str, Any] | None) -> str:
         with friendly():
-            return models.convert(direction, models.first, read_upload(need(image)))
+            return write(models.convert(direction, models.first, read_upload(need(image))))
 
     convert.__name__ = direction  # what an MCP client sees
     gr.on(
@@ -262,7 +285,8 @@ def build(models: Models) -> gr.Blocks:
         with gr.Accordion(text("model"), open=False):
             weights.render()
             figures = gr.Markdown(models.figures(models.first))
-            weights.input(None, weights, js="(name) => { window.chosenWeights = name; }")
+            tell = "(name) => { window.chosenWeights = name; dispatchEvent(new Event('weights')); }"  # Draw and Live
+            weights.input(None, weights, js=tell)
             weights.input(show_figures, weights, figures, api_visibility="private", concurrency_limit=1)
         for direction in DIRECTIONS:
             endpoint(models, direction)
@@ -304,7 +328,7 @@ def main() -> None:
             i18n=text,
             mcp_server=True,
             max_file_size=MAX_UPLOAD,
-            state_session_capacity=1000,
+            state_session_capacity=100,  # 0.2 MB each, and nothing that a visitor would miss
             ssr_mode=False,
             run_history=False,
             enable_monitoring=False,

@@ -11,10 +11,12 @@ import hashlib
 import inspect
 import json
 import logging
+import pickle
 import platform
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -75,6 +77,27 @@ def choose(generator: Generator, size: int) -> tuple[EngineName, Engine]:
         best = {name: round(min(times), 2) for name, times in milliseconds.items()}
         partial.write_text(json.dumps({"engine": fastest, "milliseconds": best}) + "\n")
     return fastest, engines[fastest]
+
+
+def choose_apart(generators: Sequence[Generator], size: int) -> list[tuple[str, Engine]]:
+    """What `choose` finds for each, in a process of its own, so that others can use torch in this one meanwhile.
+
+    Tracing a generator for ONNX patches the modules of the whole process, and leaves its other threads little time.
+    """
+    code = (
+        "import pickle, sys; from cyclegan.engines import choose; generators, size = pickle.load(sys.stdin.buffer); "
+        "print(*(choose(generator, size)[0] for generator in generators))"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[1], input=pickle.dumps((generators, size)),
+        stdout=subprocess.PIPE, check=True,
+    )  # fmt: skip
+    names = child.stdout.decode().split()[-len(generators) :]
+    found = [(name, build(name, generator, size)) for name, generator in zip(names, generators, strict=True)]
+    with torch.inference_mode():
+        for generator, (_, engine) in zip(generators, found, strict=True):
+            engine(pad_to_multiple(sample(1, size), generator.multiple))  # the first picture takes longest
+    return found
 
 
 def measure(engines: Mapping[Key, Engine], pictures: Tensor, turns: int, seconds: float) -> dict[Key, list[float]]:

@@ -36,10 +36,10 @@ def find_face(image: Image.Image) -> tuple[float, float, float] | None:
     return x + side / 2, y + side / 2, side / FACE
 
 
-def crop(image: Image.Image, x: float, y: float, side: float) -> Image.Image:
-    """Cut a square centred at (x, y) out of a picture, in pixels; smaller and moved where it would reach outside."""
-    side = max(1, round(min(side, *image.size)))
+def fit_square(size: tuple[int, int], x: float, y: float, side: float) -> tuple[int, int, int]:
+    """Bring a square centred at (x, y) inside a picture of a size: left, top and side in whole pixels."""
+    side = max(1, round(min(side, *size)))
     left, top = (
-        round(min(max(centre - side / 2, 0), length - side)) for centre, length in zip((x, y), image.size, strict=True)
+        round(min(max(centre - side / 2, 0), length - side)) for centre, length in zip((x, y), size, strict=True)
     )
-    return image.crop((left, top, left + side, top + side))
+    return left, top, side

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from .card import make_card
 from .checkpoint import atomic
-from .engines import Engine, EngineError, build, choose
+from .engines import Engine, EngineError, build, choose, choose_apart
 from .images import normalise, open_image, pad_to_multiple, resize_to, to_image, to_tensor
 from .networks import Generator
 
@@ -98,8 +98,19 @@ class FaceSketchPipeline(
         for direction, generator in self.generators.items():
             self.engines[direction], self._engines[generator] = self._start(engine, generator)
 
+    def find_fastest(self) -> None:
+        """Change to the engines that `auto` takes; pictures can be converted while they are looked for."""
+        if self._takes_engines:
+            found = choose_apart(list(self.generators.values()), self.image_size)
+            for (direction, generator), (name, engine) in zip(self.generators.items(), found, strict=True):
+                self.engines[direction], self._engines[generator] = name, engine
+
+    @property
+    def _takes_engines(self) -> bool:
+        return self.device.type == "cpu" and self.dtype == torch.float32
+
     def _start(self, engine: str, generator: Generator) -> tuple[str, Engine]:
-        if self.device.type == "cpu" and self.dtype == torch.float32:
+        if self._takes_engines:
             if engine == "auto":
                 return choose(generator, self.image_size)
             return engine, build(engine, generator, self.image_size)

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
+from threading import Lock, Thread
 from typing import TypeVar
 
 from huggingface_hub import hf_hub_download
@@ -40,7 +41,8 @@ class Models:
     Args:
         weights: the release that is shown first: a folder or USER/REPO[@REVISION]. Where the Hub cannot be reached
             the embedded weights are shown. On offer too: the tags of its repository, and the embedded weights.
-        engine: what runs them, as in `FaceSketchPipeline`.
+        engine: what runs them, as in `FaceSketchPipeline`; but with `auto` torch runs each at first, since the
+            fastest takes half a minute to find.
 
     Attributes:
         offers: what visitors call a release -> its weights. Visitors choose from these names, and see no path.
@@ -50,7 +52,8 @@ class Models:
     """
 
     def __init__(self, weights: str, engine: str = "torch") -> None:
-        self.load = lru_cache(maxsize=3)(partial(FaceSketchPipeline.from_pretrained, engine=engine))
+        self.load = lru_cache(maxsize=3)(partial(self._load, engine=engine))
+        self._finding = Lock()
         self._thread = ThreadPoolExecutor(1, "model")
         try:
             first = self.load(weights)
@@ -65,6 +68,21 @@ class Models:
             self.offers |= {name: name for tag in list_revisions(repo) if (name := f"{repo}@{tag}") != weights}
         self.offers.setdefault("embedded weights", str(EMBEDDED))
         self.first = next(iter(self.offers))
+
+    def _load(self, weights: str, engine: str) -> FaceSketchPipeline:
+        if engine != "auto":
+            return FaceSketchPipeline.from_pretrained(weights, engine=engine)
+        pipe = FaceSketchPipeline.from_pretrained(weights)
+
+        def find_fastest() -> None:
+            with self._finding:  # for one release at a time
+                try:
+                    pipe.find_fastest()
+                except Exception as error:  # whatever it is, there is always torch
+                    warnings.warn(f"No faster engine was found for {pipe.source}: {error}", stacklevel=1)
+
+        Thread(target=find_fastest, name="engines", daemon=True).start()
+        return pipe
 
     def run(self, function: Callable[[FaceSketchPipeline], Result], name: str) -> "Future[Result]":
         """Call `function` with the pipeline of that name when its turn has come."""

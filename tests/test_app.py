@@ -85,6 +85,12 @@ def test_plain_http_may_send_the_picture_itself(app_url: str) -> None:
         assert image.size == (38, SIZE)
 
 
+def test_who_gets_the_same_picture_gets_a_file_of_their_own(app_url: str) -> None:
+    one, other = (call(app_url, "photo_to_sketch", [{"url": data_url(picture(0))}])[0]["url"] for _ in range(2))
+    assert one != other, "one would be written while the other is read"
+    assert httpx.get(one).content == httpx.get(other).content
+
+
 def test_an_mcp_client_finds_both_tools_and_gets_a_picture(app_url: str) -> None:
     async def ask() -> tuple[set[str], Any]:
         async with (
@@ -136,7 +142,9 @@ def test_no_picture_of_the_server_is_opened_by_its_path(
     assert found
     for event, place in found:
         sent: Any = {"path": str(secret)} | meta
-        data = ["photo_to_sketch", "whole", "release0", 1, 0, 0][: len(client.config["dependencies"][event]["inputs"])]
+        data: list[Any] = ["photo_to_sketch", "release0", "whole", None][
+            : len(client.config["dependencies"][event]["inputs"])
+        ]
         data[place] = sent if kind == "image" else [sent, sent]
         answer = call(app_url, event, data)
         assert answer is None or "not sent to this app" in answer, answer

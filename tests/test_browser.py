@@ -21,6 +21,7 @@ from cyclegan.pipeline import EMBEDDED
 
 CHROMIUM = find_chromium()
 PHONE, LAPTOP = {"width": 390, "height": 844}, {"width": 1200, "height": 950}
+EMBEDDED_SIZE = json.loads((EMBEDDED / "config.json").read_text())["image_size"]
 SCREENSHOTS = ROOT / "screenshots"
 
 if not CHROMIUM and not os.environ.get("CI"):
@@ -80,6 +81,12 @@ def loaded(image: Locator) -> Image.Image:
     return Image.open(io.BytesIO(httpx.get(image.get_attribute("src") or "").content)).convert("RGB")
 
 
+def choose_embedded_weights(page: Page) -> None:
+    page.get_by_role("button", name="Weights, and how good they are").click()
+    page.get_by_label("Weights", exact=True).click()
+    page.get_by_role("option", name="embedded weights").click()
+
+
 def pixels(canvas: Locator) -> str:
     return str(canvas.evaluate("canvas => canvas.toDataURL()"))
 
@@ -125,15 +132,77 @@ def test_a_picture_is_converted_at_once_and_sent_back_again(
     assert loaded(result(page)).tobytes() == back.tobytes()
 
 
-def test_an_example_is_converted_and_its_crop_adjusted(page: Page) -> None:
-    page.get_by_role("button", name="anna").click()
-    first = result(page)
-    expect(first).to_be_visible(timeout=30_000)
-    source = first.get_attribute("src") or ""
-    page.get_by_role("button", name="Adjust the crop").click()
-    page.get_by_label("range slider for Closer").focus()
-    page.keyboard.press("ArrowRight")
-    expect(result(page)).not_to_have_attribute("src", source, timeout=30_000)
+def drag(page: Page, start: tuple[float, float], end: tuple[float, float], finger: bool) -> None:
+    """From one place on the screen to another, with the mouse or a finger."""
+    if finger:
+        devtools = page.context.new_cdp_session(page)
+        for kind, points in (("Start", [start]), ("Move", [end]), ("End", [])):
+            touches = [{"x": x, "y": y} for x, y in points]
+            devtools.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": touches})
+    else:
+        page.mouse.move(*start)
+        page.mouse.down()
+        page.mouse.move(*end, steps=4)
+        page.mouse.up()
+
+
+@pytest.mark.parametrize(("viewport", "finger"), [(LAPTOP, False), (PHONE, True)], ids=["mouse", "finger"])
+def test_the_square_that_is_converted_is_shown_and_dragged(
+    page: Page, release: Path, tmp_path: Path, viewport: Any, finger: bool
+) -> None:
+    page.set_viewport_size(viewport)
+    pipe = FaceSketchPipeline.from_pretrained(release, device="cpu")
+    wide = picture(3, (300, 200))
+    wide.save(tmp_path / "wide.png")
+    upload(page, tmp_path / "wide.png")
+    panel = page.locator("[role=tabpanel]:visible")
+    square, own = panel.get_by_role("group", name="What is converted"), panel.get_by_label("Own square")
+    source = ""
+
+    def converted() -> Image.Image:
+        nonlocal source
+        expect(result(page)).not_to_have_attribute("src", source, timeout=30_000)
+        source = result(page).get_attribute("src") or ""
+        return loaded(result(page))
+
+    def place() -> list[float]:
+        """Left, top and side of the square, in shorter sides of the picture."""
+        box, image = square.bounding_box(), panel.locator(".image-frame img").bounding_box()
+        assert box
+        assert image
+        scale = min(image["width"] / 300, image["height"] / 200)
+        left, top = image["x"] + (image["width"] - 300 * scale) / 2, image["y"] + (image["height"] - 200 * scale) / 2
+        return [length / (200 * scale) for length in (box["x"] - left, box["y"] - top, box["width"])]
+
+    assert converted().tobytes() == pipe.photo_to_sketch(wide.crop((50, 0, 250, 200))).tobytes()
+    assert place() == pytest.approx([0.25, 0, 1], abs=0.01)
+    layout = own.bounding_box()
+    box = square.bounding_box()
+    assert box
+    x, y, side = box["x"], box["y"], box["width"]
+    drag(page, (x + side / 2, y + side / 2), (x - side, y + side / 2), finger)  # further than the picture goes
+    assert converted().tobytes() == pipe.photo_to_sketch(wide.crop((0, 0, 200, 200))).tobytes()
+    expect(own).to_be_checked()
+    assert own.bounding_box() == layout
+
+    x -= side / 4
+    drag(page, (x + side - 4, y + side - 4), (x + side / 2 - 4, y + side / 2 - 4), finger)
+    converted()
+    assert place() == pytest.approx([0, 0, 0.5], abs=0.01)
+    for key in ("ArrowRight", "ArrowDown", "-"):
+        square.press(key)
+        converted()
+    assert place() == pytest.approx([0.02, 0.02, 0.48], abs=0.01)
+
+    panel.get_by_label("The middle").click()
+    converted()
+    assert place() == pytest.approx([0.25, 0, 1], abs=0.01)
+    panel.get_by_label("All of it").click()
+    assert converted().size == (48, 32)
+    expect(square).to_be_hidden()
+    panel.get_by_role("button", name="anna").click()
+    converted()
+    expect(square).to_be_hidden()  # the whole of the next picture too
 
 
 def test_a_snapshot_of_the_camera_is_converted(page: Page) -> None:
@@ -182,6 +251,8 @@ def test_the_photo_of_a_drawing_is_painted_while_the_pen_moves(page: Page) -> No
         page.get_by_role("button", name="Download the photo").click()
     with Image.open(download.value.path()) as file:
         assert (file.format, file.size) == ("PNG", (32, 32))
+    choose_embedded_weights(page)
+    page.wait_for_function("size => document.querySelector('.made').width === size", arg=EMBEDDED_SIZE)
 
 
 def test_the_camera_runs_live_turns_round_and_stops(page: Page) -> None:
@@ -195,6 +266,8 @@ def test_the_camera_runs_live_turns_round_and_stops(page: Page) -> None:
         before = pixels(page.locator(".made"))
         page.locator(".tools label", has_text=label).click()
         wait_for_change(page, ".made", before)
+    choose_embedded_weights(page)
+    page.wait_for_function("size => document.querySelector('.made').width === size", arg=EMBEDDED_SIZE)
     running = "document.querySelector('video').srcObject !== null"
     assert page.evaluate(running)
     page.get_by_role("button", name="Stop").click()
@@ -254,17 +327,14 @@ def test_every_page_fits_the_screen_and_names_its_controls(
         page = context.new_page()
         visit(page, f"{app_url}?__theme={theme}")
         assert page.evaluate("document.body.classList.contains('dark')") == (theme == "dark")
-        page.get_by_role("button", name="Weights, and how good they are").click()
-        page.get_by_label("Weights", exact=True).click()
-        page.get_by_role("option", name="embedded weights").click()  # whose pictures can be looked at
+        choose_embedded_weights(page)  # whose pictures can be looked at
         expect(page.get_by_text("SSIM").first).to_be_visible(timeout=30_000)
         for tab in ("To sketch", "To photo", "Draw", "Live", "Batch"):
             expect(page.get_by_role("tab", name=tab, exact=True)).to_be_visible()
             open_tab(page, tab)
             if tab.startswith("To"):
                 page.locator("[role=tabpanel]:visible").get_by_role("button", name="ben").click()
-                size = json.loads((EMBEDDED / "config.json").read_text())["image_size"]
-                assert loaded(result(page)).size == (size, size)
+                assert loaded(result(page)).size == (EMBEDDED_SIZE, EMBEDDED_SIZE)
             if tab == "Draw":
                 before = pixels(page.locator(".made"))
                 page.locator(".starts button").nth(1).click()

@@ -10,7 +10,7 @@ import torch
 from conftest import make_pipeline, picture
 
 from cyclegan import FaceSketchPipeline, engines
-from cyclegan.engines import ENGINES, Engine, EngineError, build, choose, sample
+from cyclegan.engines import ENGINES, Engine, EngineError, build, choose, choose_apart, sample
 from cyclegan.images import to_tensor
 from cyclegan.networks import Generator
 
@@ -78,6 +78,15 @@ def test_the_choice_is_remembered(generator: Generator, cache: Path, monkeypatch
         choose(generator, 64)
     with pytest.raises(AssertionError):
         choose(Generator(4, 1, padding="zero").eval(), 32)
+
+
+def test_another_process_chooses_and_remembers_the_same(
+    generator: Generator, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ((name, engine),) = choose_apart([generator], 32)
+    monkeypatch.setattr(engines, "measure", no_measuring)
+    assert choose(generator, 32)[0] == name
+    assert (engine(sample(2, 32)) - generator(sample(2, 32))).abs().mean() <= engines.TOLERANCE
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"engine": "abacus"}'])

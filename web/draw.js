@@ -24,6 +24,7 @@ const send = () => {
   stream.send((context, size) => context.drawImage(pad, 0, 0, size, size));
 };
 const change = () => { changed = true; send(); };
+addEventListener("weights", () => { if (stream) { stream.close(); change(); } }); // others were chosen
 
 const remember = () => {
   history.push(pen.getImageData(0, 0, pad.width, pad.height));

@@ -61,4 +61,5 @@ const start = async () => {
 button.onclick = () => (stream ? stop() : start());
 find(".mirror").onchange = (event) => video.classList.toggle("mirrored", event.target.checked);
 for (const choice of element.querySelectorAll("[name=direction]")) choice.onchange = () => { if (stream) open(); };
+addEventListener("weights", () => { if (stream) open(); }); // others were chosen
 document.addEventListener("visibilitychange", () => { if (document.hidden) stop(); });

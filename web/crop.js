@@ -1,0 +1,87 @@
+// The square that is converted, over the picture that was given: it is dragged, at a corner too, or moved with keys.
+// Gradio runs this with `element` and `props`, whose value is [left, top, side] in shorter sides of the picture, or null.
+
+const overlay = element.querySelector(".crop");
+const box = overlay.querySelector(".square");
+const frame = element.closest("[role=tabpanel]").querySelector(".shown"); // of the picture
+const LEAST = 0.05; // side
+let square = null;
+let width = 1; // of the picture, in its shorter sides
+let height = 1;
+let unit = 1; // a shorter side in pixels of the page
+let grip = null; // what the pointer holds: where it took hold, the square then, and of a corner its signs
+
+const place = () => {
+  const image = frame.querySelector(".image-frame img");
+  overlay.hidden = !square || !image?.naturalWidth;
+  if (image && !image.complete) image.addEventListener("load", place, { once: true });
+  if (overlay.hidden) return;
+  const shown = image.getBoundingClientRect();
+  const outer = frame.getBoundingClientRect();
+  const scale = Math.min(shown.width / image.naturalWidth, shown.height / image.naturalHeight);
+  unit = scale * Math.min(image.naturalWidth, image.naturalHeight);
+  width = (scale * image.naturalWidth) / unit;
+  height = (scale * image.naturalHeight) / unit;
+  const set = (part, left, top, wide, high) =>
+    Object.assign(part.style, { left: `${left}px`, top: `${top}px`, width: `${wide}px`, height: `${high}px` });
+  set(
+    overlay,
+    shown.left - outer.left - frame.clientLeft + (shown.width - width * unit) / 2,
+    shown.top - outer.top - frame.clientTop + (shown.height - height * unit) / 2,
+    width * unit,
+    height * unit,
+  );
+  const [left, top, side] = square;
+  set(box, left * unit, top * unit, side * unit, side * unit);
+};
+
+const between = (least, value, most) => Math.max(least, Math.min(value, most));
+const move = ([left, top, side], x, y) => {
+  square = [between(0, left + x, width - side), between(0, top + y, height - side), side];
+  place();
+};
+// signs: of the corner that moves, from the centre; the one across stays
+const resize = ([left, top, side], signs, by) => {
+  const room = [signs[0] > 0 ? width - left : left + side, signs[1] > 0 ? height - top : top + side];
+  const next = between(LEAST, side + by, Math.min(...room));
+  square = [signs[0] > 0 ? left : left + side - next, signs[1] > 0 ? top : top + side - next, next];
+  place();
+};
+const convert = () => { props.value = square; trigger("input"); };
+
+box.onpointerdown = (event) => {
+  if (event.button !== 0) return;
+  const { x, y } = event.target.dataset;
+  grip = { from: square, x: event.clientX, y: event.clientY, signs: x && [Number(x), Number(y)] };
+  box.setPointerCapture(event.pointerId);
+};
+box.onpointermove = (event) => {
+  if (!grip) return;
+  const [x, y] = [(event.clientX - grip.x) / unit, (event.clientY - grip.y) / unit];
+  if (grip.signs) resize(grip.from, grip.signs, (x * grip.signs[0] + y * grip.signs[1]) / 2);
+  else move(grip.from, x, y);
+};
+box.onpointerup = box.onpointercancel = () => {
+  if (grip && square !== grip.from) convert();
+  grip = null;
+};
+frame.ondragstart = (event) => event.preventDefault(); // else the browser drags the picture or selected text instead
+
+const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+const SIZES = { "+": 1, "=": 1, "-": -1 };
+box.onkeydown = (event) => {
+  const step = 0.02;
+  if (event.key in STEPS) move(square, ...STEPS[event.key].map((sign) => sign * step));
+  else if (event.key in SIZES) resize(square, [1, 1], SIZES[event.key] * step);
+  else return;
+  event.preventDefault(); // the page does not scroll
+};
+box.onkeyup = (event) => { if (event.key in STEPS || event.key in SIZES) convert(); };
+
+frame.append(overlay);
+new ResizeObserver(place).observe(frame);
+watch("value", () => {
+  if (grip) return; // the visitor knows better
+  square = props.value || null;
+  place();
+});
