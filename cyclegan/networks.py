@@ -51,6 +51,7 @@ class Generator(nn.Module):
         compact: for speed, a quarter of the work: squares of 2 x 2 pixels are folded into channels first and unfolded
             last (Shi et al. 2016, https://arxiv.org/abs/1609.05158), and what is up-sampled is added to what had its
             size on the way down (as U-Net joins them, Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597).
+            Its first layer has no norm: a normalised one forgets how bright, contrasty and coloured a picture is.
         grey: make grey pictures: the three channels of what comes out are the same.
     """
 
@@ -88,10 +89,11 @@ class Generator(nn.Module):
             convolution = nn.Conv2d(channels, out, 3, padding=1, padding_mode=mode)
             return nn.Sequential(nn.Upsample(scale_factor=2), *norm_relu(convolution))
 
+        stem = outer(3 * fold**2, w)
         # Shapes for h, w = H, W, or half of them in a compact generator
         self.layers = nn.ModuleDict(
             {
-                "stem": norm_relu(outer(3 * fold**2, w)),  # (B, w, h, w)
+                "stem": nn.Sequential(stem, nn.ReLU(inplace=True)) if compact else norm_relu(stem),  # (B, w, h, w)
                 "down1": norm_relu(nn.Conv2d(w, 2 * w, 3, stride=2, padding=1)),  # (B, 2w, h/2, w/2)
                 "down2": norm_relu(nn.Conv2d(2 * w, 4 * w, 3, stride=2, padding=1)),  # (B, 4w, h/4, w/4)
                 **{f"block{i + 1}": ResidualBlock(4 * w, mode) for i in range(blocks)},

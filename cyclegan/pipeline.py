@@ -28,7 +28,7 @@ from .engines import Engine, EngineError, build, choose, choose_apart
 from .images import normalise, open_image, pad_to_multiple, resize_to, to_image, to_tensor
 from .networks import Generator
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 NEW = {"compact": False, "grey_sketches": False}  # what format 1 does not say
 EMBEDDED = Path(__file__).parent / "weights"
 BATCH = 8  # pictures converted at once: enough to fill the cores, little enough for a small machine
@@ -353,6 +353,10 @@ def _read_config(path: Path) -> dict[str, Any]:
             f"{path} has format version {version} and this cyclegan reads up to {FORMAT_VERSION}: update cyclegan."
         )
     config = NEW | config
+    if version == 2 and config["compact"]:
+        raise WeightsError(
+            f"{path} is of a compact generator of format 2, whose first layer was another: train it again."
+        )
     for name in (*ARCHITECTURE, "image_size"):
         if name not in config:
             raise WeightsError(f"{path} does not say {name}: fetch the release again.")

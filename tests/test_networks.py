@@ -43,6 +43,14 @@ def test_a_compact_generator_takes_a_quarter_of_the_work_and_has_skips() -> None
     assert compact(image).std() > 0
 
 
+def test_only_a_compact_generator_sees_how_bright_a_picture_is() -> None:
+    """The norm after the paper's first layer takes the mean away."""
+    dark = torch.rand(1, 3, 32, 32) - 1
+    for compact in (False, True):
+        generator = Generator(4, 1, compact=compact)
+        assert torch.allclose(generator(dark), generator(dark + 0.5), atol=1e-4) is not compact
+
+
 def test_a_wrong_choice_is_named() -> None:
     with pytest.raises(ValueError, match="'mirror'"):
         Generator(4, 1, padding="mirror")  # type: ignore[arg-type]

@@ -58,7 +58,7 @@ def test_padding_does_not_show() -> None:
 def test_saved_and_loaded_it_gives_the_same_pictures(release: Path) -> None:
     config = json.loads((release / "config.json").read_text())
     assert config == {
-        "format_version": 2,
+        "format_version": 3,
         "width": 4,
         "blocks": 1,
         "padding": "reflect",
@@ -147,7 +147,8 @@ def test_wrong_weights_name_the_file_and_the_key(release: Path, tmp_path: Path, 
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ('{"format_version": 3}', "format version 3 .* reads up to 2: update cyclegan"),
+        ('{"format_version": 4}', "format version 4 .* reads up to 3: update cyclegan"),
+        ('{"format_version": 2, "compact": true}', "whose first layer was another"),
         ('{"width": 4}', "no format_version"),
         ("[]", "no format_version"),
         ("{", "not valid JSON"),
