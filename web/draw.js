@@ -17,7 +17,11 @@ const send = () => {
   if (!stream || stream.closed) {
     stream = new Stream("sketch_to_photo", 1);
     stream.socket.onopen = send;
-    stream.shown = () => { made.dataset.count = Number(made.dataset.count ?? 0) + 1; send(); };
+    stream.shown = (_, resized) => {
+      made.dataset.count = Number(made.dataset.count ?? 0) + 1;
+      changed ||= resized;
+      send();
+    };
   }
   if (!stream.ready) return;
   changed = false;

@@ -42,11 +42,12 @@ class Stream {
     if (typeof data === "string") return say(data); // a sentence: what went wrong
     const picture = await createImageBitmap(data);
     if (this.closed) return;
+    const resized = this.small.width !== picture.width; // the first picture was sent in another size than the model's
     for (const canvas of [made, this.small]) {
       if (canvas.width !== picture.width) canvas.width = canvas.height = picture.width;
     }
     made.getContext("2d").drawImage(picture, 0, 0);
-    this.shown?.(performance.now() - since);
+    this.shown?.(performance.now() - since, resized);
   }
 
   close() {
