@@ -7,8 +7,8 @@ The protocol, which is what makes two figures comparable (docs/evaluation.md say
   128 x 128 (`SIZE`) and compared there. Every resize is bicubic with antialiasing; equal sizes are left alone.
 - SSIM, PSNR, FSIM and the correlation look at the luminance (ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B), in [0, 1],
   with a data range of 1.
-- The cycle (there and back again) stays in tensors at the working size, is never rounded to 8 bits on its way, and is
-  compared at the working size in colour, in [-1, 1].
+- The cycle (there and back again) stays in tensors at the working size, is never rounded to 8 bits on its way, and
+  what comes back is compared in colour, in [-1, 1].
 - LPIPS, FID and KID look at the colours at the compared size.
 - A figure is the mean over the pictures; FID and KID are of all of them together.
 
@@ -146,7 +146,7 @@ def compare(pipe: FaceSketchPipeline, photos: Tensor, sketches: Tensor, size: in
             cycled = pipe.translate(back, made).float()
             compared = resize(given, size), resize(made, size), resize(wanted, size)
             figures = paired_figures(compared[1], compared[2])
-            figures["cycle_l1"] = cycle_l1(working, cycled)
+            figures["cycle_l1"] = cycle_l1(compared[0], resize(cycled, size))
             figures["luminance_correlation"] = luminance_correlation(compared[0], compared[1])
             pictures = working, made, resize(wanted, pipe.image_size), cycled
             yield Comparison(direction, pictures, compared, figures)

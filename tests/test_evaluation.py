@@ -214,6 +214,17 @@ def test_each_direction_is_measured_on_its_own_pictures() -> None:
     assert figures["photo_to_sketch"]["cycle_l1"] == pytest.approx(expected, abs=1e-5)
 
 
+def test_what_a_small_working_size_loses_counts_in_the_cycle() -> None:
+    photos = torch.randint(256, (2, 3, 64, 64), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    pipe = FaceSketchPipeline(nn.Identity(), nn.Identity(), image_size=32, device="cpu")  # type: ignore[arg-type]
+    for generator in pipe.generators.values():
+        generator.multiple = 4
+    for figures in evaluate(pipe, photos, photos, size=64).values():
+        assert figures["cycle_l1"] > 0.1
+    for figures in evaluate(pipe, photos, photos, size=32).values():
+        assert figures["cycle_l1"] == pytest.approx(0, abs=1e-6)
+
+
 def test_a_mean_is_over_all_pictures_however_they_are_batched() -> None:
     photos, sketches = pictures(*range(11), size=32), pictures(*range(11, 22), size=32)
     pipe = make_pipeline()
