@@ -30,7 +30,7 @@ from torchvision.utils import make_grid
 from tqdm import tqdm
 from tyro.constructors import PrimitiveConstructorSpec
 
-from cyclegan.augmentation import NUMBERS, augment, bare_lines
+from cyclegan.augmentation import LIGHT_NUMBERS, NUMBERS, augment, bare_lines, relight
 from cyclegan.cache import Pictures
 from cyclegan.checkpoint import atomic, list_states, load_state, point, save_state
 from cyclegan.data import (
@@ -127,6 +127,9 @@ class TrainConfig:
     """Weight of the distance to the true partner, L1 and SSIM, where file names match across the domains."""
     line_sketches: float = 0.0
     """Share of the sketches that the photo generator gets as bare lines, to learn from drawings without shading."""
+    relight: float = 0.0
+    """Share of the pictures that the generators get as a telephone takes them: faded, dark, shadowed, in a lamp's
+    colour. What they make of them is to look as if they had got the original."""
     reconstruction_noise: float = 0.0
     """Noise on the fakes before they are translated back, in [-1, 1]: they can hide less. Each picture's standard
     deviation is drawn between 0 and this one."""
@@ -303,11 +306,16 @@ def training_step(
         noise = torch.randn(2, config.batch_size, *photo.shape[1:], generator=rng, device=photo.device)[:, rows]
         strength = torch.rand(2, config.batch_size, 1, 1, 1, generator=rng, device=photo.device)[:, rows]
         noise *= config.reconstruction_noise * strength
-    drawn = sketch
+    taken, drawn = photo, sketch
     if config.line_sketches:
         rng = step_rng(config.seed, step, UnpairedBatches.LINES)
         bare = torch.rand(config.batch_size, 1, 1, 1, generator=rng)[rows] < config.line_sketches
         drawn = torch.where(bare.to(sketch.device), bare_lines(sketch), sketch)
+    if config.relight:
+        rng = step_rng(config.seed, step, UnpairedBatches.LIGHT)
+        lit = torch.rand(2, config.batch_size, 1, 1, 1, generator=rng)[:, rows].to(photo.device) < config.relight
+        numbers = torch.rand(2, config.batch_size, LIGHT_NUMBERS, generator=rng)[:, rows]
+        taken, drawn = map(torch.where, lit, map(relight, (taken, drawn), numbers), (taken, drawn))
     sketch_judge: Callable[[Tensor], Tensor]
     photo_judge: Callable[[Tensor], Tensor]
     sketch_judge, photo_judge = discriminators
@@ -323,7 +331,7 @@ def training_step(
         for network in model.discriminators:
             network.requires_grad_(False)
         identity = config.identity_weight > 0 and step % config.identity_every == 0
-        translation = translate(sketch_generator, photo_generator, photo, drawn, identity, noise)
+        translation = translate(sketch_generator, photo_generator, taken, drawn, identity, noise)
         loss, losses = generator_loss(
             sketch_judge,
             photo_judge,

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 NUMBERS = 7  # that one picture needs for `augment`
+LIGHT_NUMBERS = 9  # and for `relight`
 
 
 def crop_and_flip(images: Tensor, corners: Tensor, flips: Tensor, size: int) -> Tensor:
@@ -60,3 +61,20 @@ def bare_lines(sketches: Tensor) -> Tensor:
     radius = max(1, sketches.shape[-1] // 64)
     around = F.avg_pool2d(F.pad(sketches, [radius] * 4, mode="reflect"), 2 * radius + 1, stride=1)
     return (1 - 4 * (around - sketches - 0.06).clamp(0)).clamp(-1, 1)  # darker than what is around
+
+
+def relight(pictures: Tensor, numbers: Tensor) -> Tensor:
+    """Pictures as a telephone takes them: faded, too dark, in the shadow of a hand, in a lamp's colour.
+
+    Args:
+        pictures: (B, 3, S, S) in [-1, 1]; so is what comes out.
+        numbers: (B, LIGHT_NUMBERS) uniform in [0, 1).
+    """
+    numbers = numbers.to(pictures)[:, :, None, None]  # (B, LIGHT_NUMBERS, 1, 1)
+    fade, exposure, depth, angle, offset, softness = numbers[:, :6].split(1, 1)
+    side = torch.linspace(-1, 1, pictures.shape[-1], device=pictures.device)
+    across = side * torch.cos(2 * torch.pi * angle) + side[:, None] * torch.sin(2 * torch.pi * angle)  # (B, 1, S, S)
+    shadow = torch.sigmoid((across - offset) * 2 ** (1 + 4 * softness))
+    light = (0.7 + 0.4 * exposure) * (1 - 0.45 * depth * shadow) * (1 - 0.2 * numbers[:, 6:9])
+    paper = 1 - (0.4 + 0.7 * fade) * (1 - pictures) / 2
+    return (2 * paper * light - 1).clamp(-1, 1)

@@ -168,7 +168,7 @@ class UnpairedBatches:
             with its partner, cropped and flipped alike; the rest stay unpaired.
     """
 
-    PHOTOS, SKETCHES, AUGMENTATION, POOL, NOISE, DISCRIMINATORS, LINES = range(7)  # streams of random numbers
+    PHOTOS, SKETCHES, AUGMENTATION, POOL, NOISE, DISCRIMINATORS, LINES, LIGHT = range(8)  # streams of random numbers
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ import torch
 from conftest import picture, run
 from torch import Tensor
 
-from cyclegan.augmentation import bare_lines, crop_and_flip
+from cyclegan.augmentation import LIGHT_NUMBERS, bare_lines, crop_and_flip, relight
 from cyclegan.cache import DataError, Pictures
 from cyclegan.data import (
     Batch,
@@ -225,6 +225,28 @@ def test_bare_lines_leave_out_paper_and_shading() -> None:
     assert (lines[..., 34, :] < -0.8).all()
     assert (lines[..., 25:32, 25:45] == 1).all()
     assert (lines[..., :15, :] == 1).all()
+
+
+def test_another_light_darkens_one_side_and_leaves_the_face_where_it_is() -> None:
+    white = torch.ones(1, 3, 32, 32)
+    steady = {"fade": 1.0, "exposure": 0.75, "depth": 0.0, "angle": 0.0, "offset": 0.5, "softness": 0.5}
+    steady |= {"red": 0.0, "green": 0.0, "blue": 0.0}
+    assert len(steady) == LIGHT_NUMBERS
+
+    def lit(picture: torch.Tensor, **changed: float) -> torch.Tensor:
+        return relight(picture, torch.tensor([[*(steady | changed).values()]]))[0]
+
+    assert torch.allclose(lit(white), white[0])
+    shadow = lit(white, depth=1.0)
+    assert shadow[..., 0].min() > 0.9 and shadow[..., -1].max() < 0.2  # to the right, for angle 0
+    assert torch.allclose(lit(white, depth=1.0, angle=0.25), shadow.mT, atol=1e-5)
+    lamp = lit(white, red=1.0, blue=1.0).mean((1, 2))
+    assert lamp[0] < lamp[1] and lamp[2] < lamp[1]
+    line = white.clone()
+    line[..., 16, :] = -1
+    faint = lit(line, fade=0.0)
+    assert faint[:, 16].mean() > 0 and (faint[:, :16] == 1).all()
+    assert (lit(line, exposure=0.0)[:, :16] < 0.5).all()
 
 
 def test_augmentation_reaches_every_corner_and_both_sides() -> None:

@@ -185,7 +185,7 @@ def losses(run: Path) -> list[list[float]]:
 
 OPTIONS = (
     "--upsample", "resize", "--identity-every", "2", "--paired-weight", "10", "--reconstruction-noise", "0.1",
-    "--line-sketches", "0.5",
+    "--line-sketches", "0.5", "--relight", "0.5",
     "--differentiable-augmentation", "--learning-rate-batch", "1", "--pool-size", "2",
 )  # fmt: skip
 CALM = (
