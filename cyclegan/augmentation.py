@@ -76,5 +76,5 @@ def relight(pictures: Tensor, numbers: Tensor) -> Tensor:
     across = side * torch.cos(2 * torch.pi * angle) + side[:, None] * torch.sin(2 * torch.pi * angle)  # (B, 1, S, S)
     shadow = torch.sigmoid((across - offset) * 2 ** (1 + 4 * softness))
     light = (0.7 + 0.4 * exposure) * (1 - 0.45 * depth * shadow) * (1 - 0.2 * numbers[:, 6:9])
-    paper = 1 - (0.4 + 0.7 * fade) * (1 - pictures) / 2
-    return (2 * paper * light - 1).clamp(-1, 1)
+    faded = 1 - (0.4 + 0.7 * fade) * (1 - pictures) / 2  # towards white
+    return (2 * faded * light - 1).clamp(-1, 1)
