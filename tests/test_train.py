@@ -202,7 +202,7 @@ def test_accumulated_parts_give_what_the_whole_batch_gives(
     train(dataset, tmp_path / "whole", *flags)
     train(dataset, tmp_path / "parts", *flags, "--gradient-accumulation", "2")
     assert torch.allclose(
-        torch.tensor(losses(tmp_path / "parts")), torch.tensor(losses(tmp_path / "whole")), 1e-3, 1e-4
+        torch.tensor(losses(tmp_path / "parts")), torch.tensor(losses(tmp_path / "whole")), 1e-3, 5e-4
     )
 
 
@@ -254,7 +254,7 @@ def test_two_processes_train_as_one(dataset: Path, tmp_path: Path, options: tupl
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert "2 processes on cpu" in result.stdout
-    assert torch.allclose(torch.tensor(losses(tmp_path / "two")), torch.tensor(losses(tmp_path / "one")), 1e-3, 1e-4)
+    assert torch.allclose(torch.tensor(losses(tmp_path / "two")), torch.tensor(losses(tmp_path / "one")), 1e-3, 5e-4)
     one, two = newest(tmp_path / "one"), newest(tmp_path / "two")
     assert one.keys() == two.keys()
     for name, values in one.items():
