@@ -1,10 +1,13 @@
 """The benchmarks run and say what they measured; how fast is not for a test to judge."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, run
+
+from benchmarks.compare_losses import largest_differences
 
 
 def test_the_training_benchmark_prints_one_json_object() -> None:
@@ -48,3 +51,16 @@ def test_the_inference_benchmark_prints_a_row_for_each_model_size_and_engine(rel
         assert 0 < row["ms_p50"] <= row["ms_p95"]
         (reference,) = (one for one in rows if one["model"] == "reference" and one["size"] == row["size"])
         assert row["ratio"] == pytest.approx(reference["ms_p50"] / row["ms_p50"], abs=0.05, rel=0.05)
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs the history of the repository")
+def test_a_commit_has_the_losses_of_itself() -> None:
+    result = run("-m", "benchmarks.compare_losses", "HEAD", "HEAD", "--steps", "1", cwd=ROOT)
+    assert result.returncode == 0, result.stderr
+    assert re.search("^cycle_photo +0$", result.stdout, re.MULTILINE)
+
+
+def test_the_largest_difference_of_each_loss_is_found() -> None:
+    before = [{"cycle_photo": "0.5", "paired_photo": "", "pairs_per_second": "7"}] * 2
+    after = [before[0], {"cycle_photo": "0.25", "paired_photo": "", "pairs_per_second": "9", "cycle_new": "1"}]
+    assert largest_differences(before, after) == {"cycle_photo": 0.25, "paired_photo": 0}
