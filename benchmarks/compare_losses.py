@@ -29,7 +29,8 @@ def losses(commit: str, scratch: Path, steps: int, flags: list[str]) -> Losses:
     subprocess.run(["git", "worktree", "add", "--quiet", "--detach", tree, commit], cwd=ROOT, check=True)
     try:
         settings = {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1", "CYCLEGAN_CACHE": str(scratch / "cache")}
-        command = [sys.executable, tree / "train_accelerate.py", "--data", scratch.parent / "data", "--output", output]
+        command: list[str | Path] = [sys.executable, tree / "train_accelerate.py"]
+        command += ["--data", scratch.parent / "data", "--output", output]
         subprocess.run(
             [*command, *FLAGS, "--max-steps", str(steps), *flags], cwd=tree, env=os.environ | settings, check=True,
             stdout=subprocess.DEVNULL,
