@@ -20,18 +20,18 @@ import gradio as gr
 from PIL import Image
 from starlette.routing import WebSocketRoute
 
-from cyclegan.archives import list_pictures, png_name
+from cyclegan.directions import Direction
 from cyclegan.faces import SEARCHED, find_face, fit_square
 from cyclegan.images import ImageError, open_image, resize_to
-from cyclegan.pipeline import DIRECTIONS, EMBEDDED, Direction, WeightsError
-from cyclegan.serving import Models
+from cyclegan.release import EMBEDDED, WeightsError
+from cyclegan.space.archives import list_pictures, png_name
+from cyclegan.space.serving import Models
 
 ROOT = Path(__file__).parent
 WEB = ROOT / "web"
 EXAMPLES = {"photo": ROOT / "examples" / "photos", "sketch": ROOT / "examples" / "sketches"}
 TEXTS = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in (WEB / "texts").glob("*.json")}
 text: Any = gr.I18n(**TEXTS)  # a language is a file; what goes wrong is told in English
-OTHER: dict[Direction, Direction] = {"photo_to_sketch": "sketch_to_photo", "sketch_to_photo": "photo_to_sketch"}
 FRAMINGS = ("face", "middle", "whole")
 HEIGHT = 400  # of a picture on the page, in pixels
 MAX_UPLOAD = 50 * 2**20  # bytes a file
@@ -127,7 +127,7 @@ def conversion_page(
     models: Models, direction: Direction, weights: gr.Dropdown
 ) -> tuple[gr.Image, gr.ImageSlider, gr.Button]:
     """Photo to sketch or back: the picture that is given, what is made of it, and the button that sends that on."""
-    given, made = direction.split("_to_")
+    given, made = direction.source, direction.target
     with gr.Tab(text(direction), id=direction):
         with gr.Row():
             image = gr.Image(
@@ -171,7 +171,7 @@ def conversion_page(
     def go_back(sent: list[dict[str, Any]] | None, name: str) -> gr.Gallery:
         with friendly():
             before, after = map(read_upload, need(sent))
-            pictures = before, after, models.convert(OTHER[direction], name, after)
+            pictures = before, after, models.convert(direction.back, name, after)
             return gr.Gallery(list(map(write, pictures)), visible=True)
 
     settings: Any = {
@@ -210,8 +210,8 @@ def batch_page(models: Models, weights: gr.Dropdown) -> None:
             files = gr.Files(
                 label=text("files"), height=HEIGHT
             )  # any type: one bad file is told, and the others convert
-            directions = [(text(direction), direction) for direction in DIRECTIONS]
-            direction = gr.Radio(directions, value=DIRECTIONS[0], label=text("direction"))
+            directions = [(text(direction), direction) for direction in Direction]
+            direction = gr.Radio(directions, value=Direction.PHOTO_TO_SKETCH, label=text("direction"))
             framing = framing_choice()
             start = gr.Button(text("convert_all"), variant="primary")
         with gr.Column():
@@ -249,7 +249,7 @@ def batch_page(models: Models, weights: gr.Dropdown) -> None:
 
 def endpoint(models: Models, direction: Direction) -> None:
     """/photo_to_sketch or /sketch_to_photo: a picture in, a picture out, for gradio_client, plain HTTP and MCP."""
-    given, made = direction.split("_to_")
+    given, made = direction.source, direction.target
 
     def convert(image: dict[str, Any] | None) -> str:
         with friendly():
@@ -272,12 +272,12 @@ def build(models: Models) -> gr.Blocks:
         gr.Markdown(text("title"))
         weights = gr.Dropdown(list(models.offers), value=models.first, label=text("weights"), render=False)
         with gr.Tabs() as tabs:
-            pages = {direction: conversion_page(models, direction, weights) for direction in DIRECTIONS}
+            pages = {direction: conversion_page(models, direction, weights) for direction in Direction}
             panel_page("draw", models)
             panel_page("live", models)
             batch_page(models, weights)
         for direction, (_, result, send) in pages.items():
-            page = OTHER[direction]
+            page = direction.back
             send.click(
                 partial(hand_over, page), result, [tabs, pages[page][0]], preprocess=False, api_visibility="private"
             )
@@ -288,7 +288,7 @@ def build(models: Models) -> gr.Blocks:
             tell = "(name) => { window.chosenWeights = name; dispatchEvent(new Event('weights')); }"  # Draw and Live
             weights.input(None, weights, js=tell)
             weights.input(show_figures, weights, figures, api_visibility="private", concurrency_limit=1)
-        for direction in DIRECTIONS:
+        for direction in Direction:
             endpoint(models, direction)
     return demo.queue(max_size=MAX_WAITING, api_open=False)  # nobody passes the line
 

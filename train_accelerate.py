@@ -30,26 +30,21 @@ from torchvision.utils import make_grid
 from tqdm import tqdm
 from tyro.constructors import PrimitiveConstructorSpec
 
-from cyclegan.augmentation import LIGHT_NUMBERS, NUMBERS, augment, bare_lines, relight
-from cyclegan.cache import Pictures
-from cyclegan.checkpoint import atomic, list_states, load_state, point, save_state
-from cyclegan.data import (
-    Batch,
-    DataError,
-    Prefetch,
-    UnpairedBatches,
-    cache_size,
-    find_pictures,
-    match_names,
-    step_rng,
-)
-from cyclegan.evaluation import SIZE, Pairs, evaluate, find_pairs, load_pairs, luminance_correlation
-from cyclegan.hub import Uploads, fetch_state, write_release
+from cyclegan.data.augmentation import LIGHT_NUMBERS, NUMBERS, augment, bare_lines, relight
+from cyclegan.data.batches import Batch, Prefetch, UnpairedBatches, cache_size, step_rng
+from cyclegan.data.cache import Pictures
+from cyclegan.data.sources import DataError, find_pictures, match_names
+from cyclegan.directions import Direction
+from cyclegan.evaluation.metrics import SIZE, Pairs, evaluate, find_pairs, load_pairs, luminance_correlation
+from cyclegan.files import atomic, point
+from cyclegan.hub.uploads import Uploads, fetch_state
 from cyclegan.images import normalise, to_image
 from cyclegan.losses import discriminator_loss, generator_loss, translate
 from cyclegan.networks import Generator, Padding, PatchDiscriminator, Upsample
-from cyclegan.pipeline import DIRECTIONS, FaceSketchPipeline
+from cyclegan.pipeline import FaceSketchPipeline
 from cyclegan.pool import ImagePool
+from cyclegan.training.epoch import write_release
+from cyclegan.training.state import list_states, load_state, save_state
 
 SAMPLES = 6  # pictures of each domain in the sample grid
 WON = 0.01  # a discriminator loss that leaves its generator nothing to learn; 0.25 is even
@@ -672,11 +667,11 @@ def summary(figures: dict[str, float]) -> str:
     return "; ".join(
         " ".join(
             [
-                direction.replace("_", " "),
+                direction.words,
                 *(f"{name} {figures[f'{direction}_{name}']:.3f}" for name in ("fsim", "ssim")),
             ]
         )
-        for direction in DIRECTIONS
+        for direction in Direction
         if figures
     )
 

@@ -17,7 +17,9 @@ import torch
 import tyro
 
 from cyclegan import FaceSketchPipeline
-from cyclegan.engines import ENGINES, Engine, EngineError, build, measure, sample
+from cyclegan.engines.build import ENGINES, Engine, EngineError, build
+from cyclegan.engines.choose import time_engines
+from cyclegan.engines.onnx import sample
 from cyclegan.networks import Generator
 
 
@@ -70,7 +72,7 @@ def main() -> None:
                 except EngineError as error:
                     print(error, file=sys.stderr)
         with torch.inference_mode():
-            times = measure(contenders, sample(1, size), options.turns, options.seconds)
+            times = time_engines(contenders, sample(1, size), options.turns, options.seconds)
         percentiles = {key: np.percentile(some, (50, 95)).tolist() for key, some in times.items()}
         for (model, engine), (p50, p95) in percentiles.items():
             ratio = percentiles["reference", "torch"][0] / p50

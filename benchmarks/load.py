@@ -15,7 +15,7 @@ import tyro
 from PIL import Image
 
 from cyclegan import FaceSketchPipeline
-from cyclegan.pipeline import EMBEDDED
+from cyclegan.release import EMBEDDED
 
 from .running import running_app
 

@@ -32,7 +32,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import l1_loss, mse_loss
 
-from cyclegan.data import Batch
+from cyclegan.data.batches import Batch
 from cyclegan.networks import Generator, PatchDiscriminator
 from train_accelerate import TrainConfig, build, choose_precision, training_step
 

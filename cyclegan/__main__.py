@@ -8,19 +8,22 @@ from typing import Annotated, Literal
 
 import tyro
 
-from .checkpoint import atomic
 from .convert import convert as convert_files
-from .data import DataError, check
-from .engines import EngineError
-from .evaluation import PROTOCOL, SIZE, find_pairs, load_pairs
-from .exporting import Format, calibration
-from .exporting import export as export_pipeline
-from .hub import HubError
-from .hub import deploy as deploy_space
+from .data.check import check
+from .data.sources import DataError
+from .directions import Direction
+from .engines.build import EngineError
+from .engines.export import Format, calibration
+from .engines.export import export as export_pipeline
+from .evaluation.metrics import PROTOCOL, SIZE, find_pairs, load_pairs
+from .evaluation.report import Page, as_text, make_report
+from .files import atomic
+from .hub.client import HubError
+from .hub.deploy import deploy as deploy_space
 from .images import ImageError
 from .importing import read_generator
-from .pipeline import ARCHITECTURE, EMBEDDED, FaceSketchPipeline, WeightsError
-from .report import Page, as_text, measure
+from .pipeline import FaceSketchPipeline
+from .release import ARCHITECTURE, EMBEDDED, WeightsError
 
 
 def convert(
@@ -43,7 +46,7 @@ def convert(
         engine: What runs the generator on a CPU: auto measures, which pays from some hundred pictures on; see
             docs/performance.md.
     """
-    return convert_files(inputs, "photo_to_sketch" if to == "sketch" else "sketch_to_photo", out, weights, engine)
+    return convert_files(inputs, Direction.to(to), out, weights, engine)
 
 
 def evaluate(
@@ -76,7 +79,7 @@ def evaluate(
     pairs = load_pairs(find_pairs(data / "photos", data / "sketches"), max(size, pipe.image_size))
     page = Page()
     model = "the embedded weights" if weights == str(EMBEDDED) else weights
-    report = measure(pipe, pairs, model, str(data), size, page.add if html else None)
+    report = make_report(pipe, pairs, model, str(data), size, page.add if html else None)
     print(as_text(report))
     if json_:
         with atomic(json_) as partial:

@@ -14,10 +14,11 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from .checkpoint import atomic
-from .data import DataError, find_images
+from .data.sources import DataError, find_images
+from .directions import Direction
+from .files import atomic
 from .images import ImageError, open_image, resize_to
-from .pipeline import BATCH, Direction, FaceSketchPipeline
+from .pipeline import BATCH, FaceSketchPipeline
 from .video import FORMATS, convert_video
 
 Job = tuple[Path, Path]  # an input, and where its result goes
@@ -84,7 +85,7 @@ def _convert_together(
 def _work(
     pipe: FaceSketchPipeline, direction: Direction, pictures: list[Job], videos: list[Job], quiet: bool = False
 ) -> Done:
-    run = pipe.photo_to_sketch if direction == "photo_to_sketch" else pipe.sketch_to_photo
+    run = getattr(pipe, direction)
     start = time.perf_counter()
     failed = _convert_pictures(run, pipe.image_size, pictures, quiet)
     done = Done(len(pictures) - len(failed), time.perf_counter() - start, failed)

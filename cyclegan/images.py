@@ -16,14 +16,14 @@ from torch import Tensor
 MAX_PIXELS = 100_000_000  # more than any phone camera makes by default; 300 MB as RGB
 MIN_SIDE = 4
 REDUCING_GAP = 3  # a picture is brought to this many times its new size cheaply, and from there by bicubic filtering
-Source = str | Path | bytes | Image.Image
+Openable = str | Path | bytes | Image.Image
 
 
 class ImageError(ValueError):
     """A picture that cannot be used; the message says why, in a sentence for the person who gave it."""
 
 
-def open_image(source: Source, name: str = "", size: int = MAX_PIXELS) -> Image.Image:
+def open_image(source: Openable, name: str = "", size: int = MAX_PIXELS) -> Image.Image:
     """Read an untrusted picture and bring it into one form: upright, RGB, 8 bits, transparency over white.
 
     Args:

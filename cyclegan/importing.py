@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .networks import Generator, Padding
-from .pipeline import WeightsError
+from .release import WeightsError
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # InstanceNorm of before PyTorch 0.4 left them
 

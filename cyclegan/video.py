@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from .checkpoint import atomic
+from .files import atomic
 from .images import ImageError, normalise, open_image, resize_to, to_image, to_tensor
 from .pipeline import BATCH
 

@@ -11,7 +11,7 @@ import tyro
 from PIL import Image, ImageDraw
 
 from cyclegan import FaceSketchPipeline
-from cyclegan.data import find_images
+from cyclegan.data.sources import find_images
 from cyclegan.images import crop_square, open_image
 
 HERE = Path(__file__).parent

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, 
 
 from benchmarks.live import COUNT, film, find_chromium
 from cyclegan import FaceSketchPipeline
-from cyclegan.pipeline import EMBEDDED
+from cyclegan.release import EMBEDDED
 
 CHROMIUM = find_chromium()
 PHONE, LAPTOP = {"width": 390, "height": 844}, {"width": 1200, "height": 950}

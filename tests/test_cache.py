@@ -9,8 +9,9 @@ import torch
 from conftest import ROOT, picture, run
 from PIL import Image
 
-from cyclegan.cache import DataError, Pictures, Source, cache_folder
-from cyclegan.data import find_pictures
+from cyclegan.data.cache import Pictures
+from cyclegan.data.sources import DataError, Source, find_pictures
+from cyclegan.files import cache_folder
 from cyclegan.images import crop_square, open_image, to_tensor
 
 SIZE = 8
@@ -101,8 +102,8 @@ def test_what_was_half_written_is_decoded_again(folder: Path, cache: Path) -> No
 FILL = """
 import hashlib, sys, time
 from pathlib import Path
-from cyclegan.cache import Pictures
-from cyclegan.data import find_pictures
+from cyclegan.data.cache import Pictures
+from cyclegan.data.sources import find_pictures
 photos = Pictures(find_pictures(sys.argv[1], "photos", ""), 64)
 order = list(range(len(photos)))[:: int(sys.argv[2])]
 Path(sys.argv[1], f"ready{sys.argv[2]}").touch()

@@ -6,7 +6,7 @@ from conftest import make_pipeline
 from huggingface_hub import ModelCard
 from PIL import Image
 
-from cyclegan.card import draw_curves
+from cyclegan.hub.card import draw_curves
 
 FIGURES = {
     "photo_to_sketch_ssim": 0.2231,

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from cyclegan.checkpoint import atomic, list_states, load_state, save_state
+from cyclegan.files import atomic
+from cyclegan.training.state import list_states, load_state, save_state
 
 
 def test_a_tree_comes_back_as_it_was(tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from conftest import ROOT, picture, run
 from PIL import Image
 
 import cyclegan.convert
-from cyclegan import FaceSketchPipeline, checkpoint, images
+from cyclegan import FaceSketchPipeline, files, images
 from cyclegan.convert import convert
+from cyclegan.directions import Direction
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
@@ -35,7 +36,7 @@ def test_each_result_has_the_name_of_its_input(
     album: Path, tmp_path: Path, release: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    assert convert((album,), "photo_to_sketch", out, str(release)) == 0
+    assert convert((album,), Direction.PHOTO_TO_SKETCH, out, str(release)) == 0
     assert "20 written" in (printed := capsys.readouterr().out)
     assert float(printed.split()[-4]) > 0, "pictures a second"
     pipe = FaceSketchPipeline.from_pretrained(release)
@@ -63,7 +64,7 @@ def test_it_reads_and_writes_while_the_generator_works(
         saved.append(target)
         if len(saved) == 4:
             written.set()
-        return checkpoint.atomic(target)
+        return files.atomic(target)
 
     def photo_to_sketch(self: FaceSketchPipeline, batch: list[Image.Image]) -> list[Image.Image]:
         generated.append(batch)
@@ -75,7 +76,7 @@ def test_it_reads_and_writes_while_the_generator_works(
     monkeypatch.setattr(cyclegan.convert, "open_image", open_image)
     monkeypatch.setattr(cyclegan.convert, "atomic", atomic)
     monkeypatch.setattr(FaceSketchPipeline, "photo_to_sketch", photo_to_sketch)
-    assert convert((album,), "photo_to_sketch", tmp_path / "out", str(release)) == 0
+    assert convert((album,), Direction.PHOTO_TO_SKETCH, tmp_path / "out", str(release)) == 0
     assert len(saved) == 20
 
 

@@ -12,18 +12,11 @@ import torch
 from conftest import picture, run
 from torch import Tensor
 
-from cyclegan.augmentation import LIGHT_NUMBERS, bare_lines, crop_and_flip, relight
-from cyclegan.cache import DataError, Pictures
-from cyclegan.data import (
-    Batch,
-    Prefetch,
-    UnpairedBatches,
-    cache_size,
-    check,
-    find_images,
-    find_pictures,
-    match_names,
-)
+from cyclegan.data.augmentation import LIGHT_NUMBERS, bare_lines, crop_and_flip, relight
+from cyclegan.data.batches import Batch, Prefetch, UnpairedBatches, cache_size
+from cyclegan.data.cache import Pictures
+from cyclegan.data.check import check
+from cyclegan.data.sources import DataError, find_images, find_pictures, match_names
 from cyclegan.images import normalise
 
 
@@ -296,7 +289,7 @@ def test_what_goes_wrong_while_reading_ahead_comes_out_where_it_belongs() -> Non
 def test_a_program_that_fails_with_batches_due_ends_at_once() -> None:
     program = """
 import time
-from cyclegan.data import Prefetch
+from cyclegan.data.batches import Prefetch
 ahead = Prefetch(lambda number: time.sleep(0.1), ((number,) for number in range(10**6)))
 next(ahead)
 raise SystemExit("It failed.")

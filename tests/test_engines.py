@@ -9,8 +9,11 @@ import pytest
 import torch
 from conftest import make_pipeline, picture
 
-from cyclegan import FaceSketchPipeline, engines
-from cyclegan.engines import ENGINES, Engine, EngineError, build, choose, choose_apart, sample
+from cyclegan import FaceSketchPipeline
+from cyclegan.engines import choose as choosing
+from cyclegan.engines.build import ENGINES, Engine, EngineError, build
+from cyclegan.engines.choose import TOLERANCE, choose, choose_apart
+from cyclegan.engines.onnx import sample
 from cyclegan.images import to_tensor
 from cyclegan.networks import Generator
 
@@ -28,8 +31,8 @@ def generator() -> Generator:
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of its own, and a quick choice."""
     monkeypatch.setenv("CYCLEGAN_CACHE", str(tmp_path))
-    monkeypatch.setattr(engines, "TRIED", ("torch-bf16",))
-    monkeypatch.setattr(engines, "TURNS", 1)
+    monkeypatch.setattr(choosing, "TRIED", ("torch-bf16",))
+    monkeypatch.setattr(choosing, "TURNS", 1)
     return tmp_path
 
 
@@ -72,7 +75,7 @@ def test_the_choice_is_remembered(generator: Generator, cache: Path, monkeypatch
     name, _ = choose(generator, 32)
     (note,) = cache.glob("engines/*/*.json")
     assert json.loads(note.read_text())["engine"] == name
-    monkeypatch.setattr(engines, "measure", no_measuring)
+    monkeypatch.setattr(choosing, "time_engines", no_measuring)
     assert choose(generator, 32)[0] == name
     with pytest.raises(AssertionError):
         choose(generator, 64)
@@ -84,9 +87,9 @@ def test_another_process_chooses_and_remembers_the_same(
     generator: Generator, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ((name, engine),) = choose_apart([generator], 32)
-    monkeypatch.setattr(engines, "measure", no_measuring)
+    monkeypatch.setattr(choosing, "time_engines", no_measuring)
     assert choose(generator, 32)[0] == name
-    assert (engine(sample(2, 32)) - generator(sample(2, 32))).abs().mean() <= engines.TOLERANCE
+    assert (engine(sample(2, 32)) - generator(sample(2, 32))).abs().mean() <= TOLERANCE
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"engine": "abacus"}'])
@@ -118,7 +121,7 @@ def nothing(_: Generator) -> Engine:
 def test_torch_is_left_where_all_others_fail(
     generator: Generator, cache: Path, monkeypatch: pytest.MonkeyPatch, other: Callable[[Generator], Engine]
 ) -> None:
-    monkeypatch.setattr(engines, "build", lambda _, generator, size: other(generator))
+    monkeypatch.setattr(choosing, "build", lambda _, generator, size: other(generator))
     assert choose(generator, 32) == ("torch", generator)
 
 

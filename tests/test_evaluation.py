@@ -10,8 +10,8 @@ from conftest import make_pipeline, picture
 from torch import Tensor, nn
 
 from cyclegan import FaceSketchPipeline
-from cyclegan.data import DataError
-from cyclegan.evaluation import (
+from cyclegan.data.sources import DataError
+from cyclegan.evaluation.metrics import (
     compare,
     cycle_l1,
     distribution_figures,

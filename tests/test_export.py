@@ -11,9 +11,10 @@ import torch
 from conftest import ROOT, make_pipeline, picture, run
 from PIL import Image
 
-from cyclegan import FaceSketchPipeline, exporting
-from cyclegan.data import DataError
-from cyclegan.engines import EngineError, build
+from cyclegan import FaceSketchPipeline
+from cyclegan.data.sources import DataError
+from cyclegan.engines import export as exporting
+from cyclegan.engines.build import EngineError, build
 from cyclegan.images import to_tensor
 
 

@@ -19,10 +19,13 @@ from test_train import assert_equal, losses, train
 
 import app
 from cyclegan import FaceSketchPipeline
-from cyclegan.checkpoint import list_states, save_state
-from cyclegan.hub import STATE_BRANCH, HubError, Uploads, deploy, fetch_state
-from cyclegan.pipeline import EMBEDDED, HubUnreachableError, WeightsError
-from cyclegan.serving import Models
+from cyclegan.directions import Direction
+from cyclegan.hub.client import HubError
+from cyclegan.hub.deploy import deploy
+from cyclegan.hub.uploads import STATE_BRANCH, Uploads, fetch_state
+from cyclegan.release import EMBEDDED, HubUnreachableError, WeightsError
+from cyclegan.space.serving import Models
+from cyclegan.training.state import list_states, save_state
 from train_accelerate import TrainConfig, TrainingError, hub_dataset
 
 REPO = "ann/faces"
@@ -414,7 +417,7 @@ def test_the_app_offers_the_weights_their_other_revisions_and_the_embedded_ones(
         assert str(tmp_path) not in page, "where a release lies on this machine is nobody's business"
     assert "SSIM" in models.figures("embedded weights")
     models = Models(f"{REPO}@epoch-1")
-    converted = models.convert("photo_to_sketch", f"{REPO}@epoch-2", picture(0))
+    converted = models.convert(Direction.PHOTO_TO_SKETCH, f"{REPO}@epoch-2", picture(0))
     assert converted.tobytes() == sketch(FaceSketchPipeline.from_pretrained(folder))
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from cyclegan import FaceSketchPipeline
 from cyclegan.__main__ import import_weights
 from cyclegan.importing import read_generator
-from cyclegan.pipeline import WeightsError
+from cyclegan.release import WeightsError
 
 
 class Residual(nn.Module):

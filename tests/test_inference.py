@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from cyclegan.inference import rewrite
+from cyclegan.engines.rewrite import rewrite
 from cyclegan.networks import Generator
 
 

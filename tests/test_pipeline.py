@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from cyclegan import FaceSketchPipeline
 from cyclegan.images import ImageError
 from cyclegan.networks import Generator
-from cyclegan.pipeline import WeightsError
+from cyclegan.release import WeightsError
 
 pipe = make_pipeline()
 

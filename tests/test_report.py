@@ -12,12 +12,13 @@ from conftest import ROOT, make_pipeline, picture, run
 from PIL import Image
 from torch import Tensor, nn
 
-from cyclegan import FaceSketchPipeline, report
+from cyclegan import FaceSketchPipeline
 from cyclegan.__main__ import evaluate as evaluate_release
-from cyclegan.data import DataError
-from cyclegan.evaluation import evaluate, find_pairs, load_pairs, paired_figures
+from cyclegan.data.sources import DataError
+from cyclegan.evaluation import report
+from cyclegan.evaluation.metrics import evaluate, find_pairs, load_pairs, paired_figures
+from cyclegan.evaluation.report import Page, make_report, table
 from cyclegan.images import normalise
-from cyclegan.report import Page, measure, table
 
 NAMES = [f"face <{number}>" for number in range(23)]
 
@@ -168,7 +169,7 @@ def test_networks_judge_what_was_made_against_what_was_wanted(data: Path, monkey
     monkeypatch.setattr(report, "load_inception", Means)
     pairs = load_pairs(find_pairs(data / "photos", data / "sketches"), 32)
     pipe = FaceSketchPipeline(Copy(), Copy(), 32, "cpu")  # type: ignore[arg-type]
-    measured = measure(pipe, pairs, "a copy", "pairs", size=32)
+    measured = make_report(pipe, pairs, "a copy", "pairs", size=32)
     apart = (normalise(pairs.photos) - normalise(pairs.sketches)).abs().mean().item()
     for figures in (*measured.figures.values(), measured.copied):
         assert figures["lpips"] == pytest.approx(apart, abs=1e-5)
@@ -181,7 +182,7 @@ def test_networks_judge_what_was_made_against_what_was_wanted(data: Path, monkey
     assert labels.index("LPIPS (AlexNet)") < labels.index("FID") < labels.index("KID x 1000")
 
     pairs.sketches[:] = pairs.photos  # now the copy is what is wanted
-    perfect = measure(pipe, pairs, "a copy", "pairs", size=32)
+    perfect = make_report(pipe, pairs, "a copy", "pairs", size=32)
     for figures in (*perfect.figures.values(), perfect.copied):
         assert figures["lpips"] == 0
         assert figures["fid"] == pytest.approx(0, abs=1e-4)
@@ -191,7 +192,7 @@ def test_one_pair_is_enough(data: Path) -> None:
     """For a table and a page; sets need two, and their figures are then not there."""
     pairs = load_pairs(find_pairs(data / "photos", data / "sketches")[:1], 32)
     page = Page()
-    measured = measure(make_pipeline(), pairs, "a model", "one pair", size=32, look=page.add)
+    measured = make_report(make_pipeline(), pairs, "a model", "one pair", size=32, look=page.add)
     outline = Outline(page.html(measured))
     assert outline.texts["h3"] == 2 * ["The worst 1 by FSIM"]
     assert measured.notes == ["LPIPS left out: the network that judges the pictures could not be loaded (unreachable)."]

@@ -8,9 +8,10 @@ import pytest
 from conftest import make_pipeline, picture
 
 from cyclegan import FaceSketchPipeline, pipeline
-from cyclegan.engines import Engine
+from cyclegan.directions import Direction
+from cyclegan.engines.build import Engine
 from cyclegan.networks import Generator
-from cyclegan.serving import Models
+from cyclegan.space.serving import Models
 
 
 def inverted(generator: Generator) -> Engine:
@@ -34,11 +35,11 @@ def test_torch_converts_until_the_fastest_engine_is_found(release: Path, monkeyp
     models = Models(str(release), "auto")
     for name, weights in models.offers.items():  # the first, and one that is chosen later
         exact = FaceSketchPipeline.from_pretrained(weights, device="cpu").photo_to_sketch(picture(0))
-        assert models.convert("photo_to_sketch", name, picture(0)).tobytes() == exact.tobytes()
+        assert models.convert(Direction.PHOTO_TO_SKETCH, name, picture(0)).tobytes() == exact.tobytes()
         may_end.set()
         wait_for_the_search()
         assert set(models.load(weights).engines.values()) == {"inverting"}
-        assert models.convert("photo_to_sketch", name, picture(0)).tobytes() != exact.tobytes()
+        assert models.convert(Direction.PHOTO_TO_SKETCH, name, picture(0)).tobytes() != exact.tobytes()
         may_end.clear()
 
 
@@ -47,5 +48,5 @@ def test_torch_goes_on_where_the_search_fails(release: Path, monkeypatch: pytest
     with pytest.warns(UserWarning, match="No faster engine was found for release"):
         models = Models(str(release), "auto")
         wait_for_the_search()
-    made = models.convert("photo_to_sketch", models.first, picture(0))
+    made = models.convert(Direction.PHOTO_TO_SKETCH, models.first, picture(0))
     assert made.tobytes() == make_pipeline().photo_to_sketch(picture(0)).tobytes()

@@ -1,34 +1,9 @@
 """The rules of the house that a machine can hold."""
 
-import ast
 import re
 import tomllib
-from pathlib import Path
 
-import pytest
 from conftest import ROOT
-
-# A module may import only from the layers before its own
-LAYERS = [
-    {"augmentation", "faces", "images", "networks", "losses", "pool", "checkpoint", "card"},
-    {"archives", "cache", "inference"},
-    {"data", "engines"},
-    {"pipeline"},
-    {"hub", "evaluation", "exporting", "importing", "video"},
-    {"convert", "report", "serving"},
-    {"__main__"},
-]
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "cyclegan").glob("*.py")), ids=lambda path: path.stem)
-def test_imports_run_downward(path: Path) -> None:
-    if path.stem == "__init__":
-        return
-    (layer,) = (number for number, modules in enumerate(LAYERS) if path.stem in modules)
-    below = set().union(*LAYERS[:layer])
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").startswith("cyclegan")):
-            assert (node.module or "").split(".")[-1] in below, f"{path.name} imports {node.module}"
 
 
 def test_the_readme_names_the_gradio_of_the_requirements() -> None:

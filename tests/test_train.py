@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 import train_accelerate
 from cyclegan import FaceSketchPipeline
-from cyclegan.checkpoint import list_states, load_state
+from cyclegan.training.state import list_states, load_state
 
 SCRIPT = ROOT / "train_accelerate.py"
 TINY = (

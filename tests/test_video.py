@@ -12,6 +12,7 @@ from conftest import make_pipeline, picture
 from PIL import Image
 
 from cyclegan.convert import convert
+from cyclegan.directions import Direction
 from cyclegan.images import ImageError
 from cyclegan.video import Steady, convert_video
 
@@ -60,7 +61,7 @@ def test_frames_times_and_sound_are_kept(
     tmp_path: Path, release: Path, ending: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source, out = make_film(tmp_path / f"film.{ending}"), tmp_path / "out"
-    assert convert((source,), "photo_to_sketch", out, str(release)) == 0
+    assert convert((source,), Direction.PHOTO_TO_SKETCH, out, str(release)) == 0
     made = out / f"film.{ending}"
     assert [time for time, _ in frames_of(made)] == pytest.approx([time for time, _ in frames_of(source)], abs=0.001)
     assert len(frames_of(made)) == len(TIMES)
@@ -74,7 +75,7 @@ def test_frames_times_and_sound_are_kept(
     assert "1 written" in printed.out
 
     made.write_bytes(b"kept")
-    assert convert((source,), "photo_to_sketch", out, str(release)) == 0
+    assert convert((source,), Direction.PHOTO_TO_SKETCH, out, str(release)) == 0
     assert made.read_bytes() == b"kept"
 
 
@@ -143,7 +144,7 @@ def test_pictures_and_films_of_a_folder_are_mixed_and_bad_films_are_sentences(
             if packet.dts is not None:
                 only.mux(packet)
     (album / "damaged.mkv").write_bytes(make_film(tmp_path / "whole.mkv").read_bytes()[:300])
-    assert convert((album, tmp_path / "gone.mov"), "sketch_to_photo", out, str(release)) == 1
+    assert convert((album, tmp_path / "gone.mov"), Direction.SKETCH_TO_PHOTO, out, str(release)) == 1
     printed = capsys.readouterr()
     assert "2 written" in printed.out
     for words in ("cut.mp4 is cut off", "list.mp4 is cut off, damaged or no mp4 film", "sound.mp4 holds no video"):

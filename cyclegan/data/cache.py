@@ -11,49 +11,21 @@ import itertools
 import os
 import threading
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import PIL
 import torch
-from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from .images import ImageError, crop_square, to_tensor
+from ..files import cache_folder
+from ..images import ImageError, crop_square, to_tensor
+from .sources import DataError, Source
 
 VERSION = 1  # of the file's layout; another one makes new files
 NOT_YET, UNREADABLE = 0, 1  # marks; see _checksum for the others
-
-
-class DataError(ValueError):
-    """A data set that cannot be trained on; the message says what is wrong and what to do."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """The pictures of one domain, wherever they come from, in a fixed order.
-
-    Args:
-        title: what to call them in a message. names: of each picture; those of a pair are equal.
-        fingerprint: changes whenever a picture may have changed. read: a picture by its place in the order; it raises
-            ImageError where there is none to be had, and may be called by several threads at once.
-    """
-
-    title: str
-    names: Sequence[str]
-    fingerprint: str
-    read: Callable[[int], Image.Image]
-
-
-def cache_folder() -> Path:
-    """Where decoded pictures are kept: CYCLEGAN_CACHE, or `cyclegan` in the user's folder for such things."""
-    if given := os.environ.get("CYCLEGAN_CACHE"):
-        return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cyclegan"
 
 
 class Pictures:

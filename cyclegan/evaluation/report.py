@@ -18,7 +18,10 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from .evaluation import (
+from ..directions import Direction
+from ..images import denormalise, normalise, to_image
+from ..pipeline import BATCH, FaceSketchPipeline
+from .metrics import (
     KID_SUBSET_SIZE,
     KID_SUBSETS,
     SIZE,
@@ -32,8 +35,6 @@ from .evaluation import (
     paired_figures,
     resize,
 )
-from .images import denormalise, normalise, to_image
-from .pipeline import BATCH, DIRECTIONS, FaceSketchPipeline
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Report:
     pictures: dict[str, list[dict[str, Any]]]
 
 
-def measure(
+def make_report(
     pipe: FaceSketchPipeline,
     pairs: Pairs,
     model: str,
@@ -105,13 +106,13 @@ def measure(
         if network:
             network.to(pipe.device)
 
-    found: dict[str, dict[str, list[Tensor]]] = {key: defaultdict(list) for key in (*DIRECTIONS, "copied")}
+    found: dict[str, dict[str, list[Tensor]]] = {key: defaultdict(list) for key in (*Direction, "copied")}
     features: dict[tuple[str, str], list[Tensor]] = defaultdict(list)
     batches = compare(pipe, pairs.photos, pairs.sketches, size)
     for batch in tqdm(batches, "Measuring", 2 * -(-count // BATCH), unit="batch", dynamic_ncols=True):
         given, made, wanted = batch.compared
-        parts = [(batch.direction, made, batch.figures)]
-        if batch.direction == DIRECTIONS[0]:
+        parts: list[tuple[str, Tensor, dict[str, Tensor]]] = [(batch.direction, made, batch.figures)]
+        if batch.direction == Direction.PHOTO_TO_SKETCH:
             parts.append(("copied", given, paired_figures(given, wanted)))
         with torch.inference_mode():
             for key, picture, values in parts:
@@ -128,11 +129,11 @@ def measure(
     columns = {key: {name: torch.cat(values) for name, values in of.items()} for key, of in found.items()}
     figures = {key: {name: column.mean().item() for name, column in of.items()} for key, of in columns.items()}
     if inception:
-        photos, sketches = (torch.cat(features[direction, "given"]) for direction in DIRECTIONS)
-        made_sketches, made_photos = (torch.cat(features[direction, "made"]) for direction in DIRECTIONS)
+        photos, sketches = (torch.cat(features[direction, "given"]) for direction in Direction)
+        made_sketches, made_photos = (torch.cat(features[direction, "made"]) for direction in Direction)
         for key, made, wanted in (
-            ("photo_to_sketch", made_sketches, sketches),
-            ("sketch_to_photo", made_photos, photos),
+            (str(Direction.PHOTO_TO_SKETCH), made_sketches, sketches),
+            (str(Direction.SKETCH_TO_PHOTO), made_photos, photos),
             ("copied", photos, sketches),
         ):
             figures[key] |= distribution_figures(made, wanted)
@@ -141,7 +142,7 @@ def measure(
             f"{min(KID_SUBSET_SIZE, count)}. A hundred are few: FID grows as they get fewer, so compare it only "
             "between equal numbers."
         )
-    for direction, pixels in zip(DIRECTIONS, (pairs.photos, pairs.sketches), strict=True):
+    for direction, pixels in zip(Direction, (pairs.photos, pairs.sketches), strict=True):
         figures[direction] |= speed(getattr(pipe, direction), pixels[:BATCH], pipe.image_size)
     return Report(
         model=model,
@@ -153,7 +154,7 @@ def measure(
         copied=figures.pop("copied"),
         figures=figures,
         notes=notes,
-        pictures={direction: by_picture(pairs.names, columns[direction]) for direction in DIRECTIONS},
+        pictures={direction: by_picture(pairs.names, columns[direction]) for direction in Direction},
     )
 
 
@@ -190,8 +191,8 @@ def describe_machine(pipe: FaceSketchPipeline) -> str:
 
 def table(report: Report) -> list[tuple[str, ...]]:
     """The figures as rows of cells: a head, then a row for each figure that was measured."""
-    parts = [*(report.figures[direction] for direction in DIRECTIONS), report.copied]
-    rows = [("", "better", *map(words, DIRECTIONS), "input copied")]
+    parts = [*(report.figures[direction] for direction in Direction), report.copied]
+    rows = [("", "better", *(direction.words for direction in Direction), "input copied")]
     for name, metric in METRICS.items():
         if name in parts[0]:
             cells = (f"{part[name]:.{metric.digits}f}" if name in part else "" for part in parts)
@@ -217,15 +218,11 @@ def headline(report: Report) -> str:
     )
 
 
-def words(direction: str) -> str:
-    return direction.replace("_", " ")
-
-
 class Page:
     """The HTML report: one file that needs no other. `add` is shown the pictures, `html` puts all together."""
 
     def __init__(self) -> None:
-        self._pictures: dict[str, list[list[str]]] = {direction: [] for direction in DIRECTIONS}
+        self._pictures: dict[str, list[list[str]]] = {direction: [] for direction in Direction}
 
     def add(self, comparison: Comparison) -> None:
         columns = [[_data_uri(picture) for picture in pictures] for pictures in comparison.pictures]
@@ -244,16 +241,16 @@ class Page:
             notes="\n".join(
                 f"<p>{escape(note)}</p>" for note in (COPIED, f"Measured on {report.machine}.", *report.notes)
             ),
-            links="\n".join(f'<a href="#{direction}">{words(direction)}</a>' for direction in DIRECTIONS),
-            directions="\n".join(self._direction(direction, report) for direction in DIRECTIONS),
+            links="\n".join(f'<a href="#{direction}">{direction.words}</a>' for direction in Direction),
+            directions="\n".join(self._direction(direction, report) for direction in Direction),
         )
 
-    def _direction(self, direction: str, report: Report) -> str:
+    def _direction(self, direction: Direction, report: Report) -> str:
         pairs = sorted(
             zip(report.pictures[direction], self._pictures[direction], strict=True), key=lambda pair: pair[0]["fsim"]
         )
         worst, best, rest = pairs[:ENDS], pairs[ENDS:][-ENDS:][::-1], pairs[ENDS:-ENDS]
-        parts = [f'<h2 id="{direction}">{words(direction).capitalize()}</h2>']
+        parts = [f'<h2 id="{direction}">{direction.words.capitalize()}</h2>']
         titles = f"The worst {len(worst)} by FSIM", f"The best {len(best)}", "All others, the worst first"
         for title, group in zip(titles, (worst, best, rest), strict=True):
             if group:

@@ -27,9 +27,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .data import DataError, find_images
-from .images import ImageError, crop_square, normalise, open_image, to_tensor
-from .pipeline import BATCH, DIRECTIONS, FaceSketchPipeline
+from ..data.sources import DataError, find_images
+from ..directions import Direction
+from ..images import ImageError, crop_square, normalise, open_image, to_tensor
+from ..pipeline import BATCH, FaceSketchPipeline
 
 SIZE = 128  # pixels: the side at which pictures are compared
 KID_SUBSETS, KID_SUBSET_SIZE = 100, 50
@@ -54,7 +55,7 @@ class Comparison:
     wanted at the compared size.
     """
 
-    direction: str
+    direction: Direction
     pictures: tuple[Tensor, Tensor, Tensor, Tensor]
     compared: tuple[Tensor, Tensor, Tensor]
     figures: dict[str, Tensor]
@@ -123,7 +124,7 @@ def evaluate(
         photos, sketches: (N, 3, S, S) uint8 pairs, as `load_pairs` gives them.
         size: the side at which pictures are compared.
     """
-    sums: dict[str, dict[str, float]] = {direction: {} for direction in DIRECTIONS}
+    sums: dict[str, dict[str, float]] = {direction: {} for direction in Direction}
     for comparison in compare(pipe, photos, sketches, size):
         of_direction = sums[comparison.direction]
         for name, values in comparison.figures.items():
@@ -138,7 +139,7 @@ def compare(pipe: FaceSketchPipeline, photos: Tensor, sketches: Tensor, size: in
         (photos, sketches, pipe.sketch_generator, pipe.photo_generator),
         (sketches, photos, pipe.photo_generator, pipe.sketch_generator),
     )
-    for direction, (inputs, targets, there, back) in zip(DIRECTIONS, ways, strict=True):
+    for direction, (inputs, targets, there, back) in zip(Direction, ways, strict=True):
         for start in range(0, len(inputs), BATCH):
             given, wanted = (normalise(part[start : start + BATCH].to(pipe.device)) for part in (inputs, targets))
             working = resize(given, pipe.image_size)

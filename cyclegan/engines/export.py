@@ -8,16 +8,17 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from .checkpoint import atomic
-from .data import DataError, find_images
-from .engines import CALIBRATION, Engine, EngineError, needs, quantise, run_onnxruntime, run_openvino, sample, to_onnx
-from .images import crop_square, normalise, open_image, pad_to_multiple, to_tensor
-from .networks import Generator
-from .pipeline import Direction, FaceSketchPipeline
+from ..data.sources import DataError, find_images
+from ..directions import Direction
+from ..files import atomic
+from ..images import crop_square, normalise, open_image, pad_to_multiple, to_tensor
+from ..networks import Generator
+from ..pipeline import FaceSketchPipeline
+from .build import CALIBRATION, Engine, EngineError, needs, run_onnxruntime, run_openvino
+from .onnx import quantise, sample, to_onnx
 
 Format = Literal["onnx", "openvino"]
 LIMITS = {False: 1e-3, True: 0.03}  # by int8: how much a file's pictures may differ from torch's
-NAMES = {"photo_to_sketch": ("photo", "sketch"), "sketch_to_photo": ("sketch", "photo")}
 CALLS = {
     "onnx": 'onnxruntime.InferenceSession("{file}").run(None, {{"picture": picture.transpose(2, 0, 1)[None]}})[0]',
     "openvino": 'openvino.compile_model("{file}", "CPU")(picture.transpose(2, 0, 1)[None])[0]',
@@ -83,7 +84,7 @@ def export(
             differences[path.name] = difference
         hashes = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir())}
         (folder / "SHA256SUMS").write_text("".join(f"{digest}  {name}\n" for name, digest in hashes.items()))
-        given, made = NAMES[direction]
+        given, made = direction.source, direction.target
         readme = README.format(
             source=pipe.source,
             size=pipe.image_size,
@@ -108,7 +109,7 @@ def calibration(pipe: FaceSketchPipeline, data: Path | None) -> dict[Direction, 
     size = pipe.image_size
     if data is None:
         return dict.fromkeys(pipe.generators, sample(CALIBRATION, size))
-    folders: dict[Direction, Path] = {"photo_to_sketch": data / "photos", "sketch_to_photo": data / "sketches"}
+    folders = {Direction.PHOTO_TO_SKETCH: data / "photos", Direction.SKETCH_TO_PHOTO: data / "sketches"}
     pictures = {}
     for direction in pipe.generators:
         files = find_images(folders[direction])[:CALIBRATION] if folders[direction].is_dir() else []

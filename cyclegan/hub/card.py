@@ -8,8 +8,9 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from PIL import Image, ImageDraw, ImageFont
 
+from ..directions import Direction
+
 TEMPLATE = (Path(__file__).parent / "model_card.md").read_text(encoding="utf-8")
-DIRECTIONS = {"photo_to_sketch": "photo to sketch", "sketch_to_photo": "sketch to photo"}
 CURVES = ("adversarial", "cycle", "identity", "discriminator")
 PANEL = (420, 200)  # pixels of each curve
 POINTS = 200  # drawn of a curve: more would only blacken it
@@ -36,15 +37,15 @@ def make_card(
             for name, value in (figures or {}).items()
             if name.startswith(direction)
         }
-        for direction in DIRECTIONS
+        for direction in Direction
     }
     results = [
         EvalResult(
             task_type="image-to-image",
-            task_name=DIRECTIONS[direction],
+            task_name=direction.words,
             dataset_type=dataset or "pairs",
             dataset_name="held-out pairs of photos and sketches",
-            dataset_config=direction,
+            dataset_config=str(direction),
             dataset_split="test",
             metric_type=name,
             metric_value=round(value, 4),
@@ -58,7 +59,7 @@ def make_card(
     return ModelCard.from_template(
         ModelCardData(**metadata),
         template_str=TEMPLATE,
-        figures={DIRECTIONS[direction]: row for direction, row in table.items() if row},
+        figures={direction.words: row for direction, row in table.items() if row},
         dataset=dataset,
         repo=repo_id or "FOLDER_OR_REPO",
         **facts,

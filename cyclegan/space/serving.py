@@ -16,18 +16,11 @@ from huggingface_hub import hf_hub_download
 from PIL import Image
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from .hub import list_revisions
-from .images import ImageError, open_image
-from .pipeline import (
-    DIRECTIONS,
-    EMBEDDED,
-    HTTP_ERRORS,
-    Direction,
-    FaceSketchPipeline,
-    HubUnreachableError,
-    WeightsError,
-    split_revision,
-)
+from ..directions import Direction
+from ..hub.client import HTTP_ERRORS, list_revisions, split_revision
+from ..images import ImageError, open_image
+from ..pipeline import FaceSketchPipeline
+from ..release import EMBEDDED, HubUnreachableError, WeightsError
 
 MAX_FRAME = 2**20  # bytes of a picture of a live stream
 Result = TypeVar("Result")
@@ -122,7 +115,7 @@ class Models:
         """
         direction, name = socket.path_params["direction"], socket.query_params.get("weights") or self.first
         await socket.accept()
-        if direction not in DIRECTIONS or name not in self.offers:
+        if direction not in [*Direction] or name not in self.offers:
             await socket.close(1008, "There is no such direction, or no such weights.")
             return
 

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from zipfile import ZipFile, ZipInfo, is_zipfile
 
-from .images import ImageError
+from ..images import ImageError
 
 MAX_MEMBER = 50 * 2**20  # bytes of a picture in a zip, unpacked
 

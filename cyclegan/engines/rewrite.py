@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .networks import Generator
+from ..networks import Generator
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""What reaches the Hub: releases and training states, sent in the background, and the Space."""
+"""What training sends to the Hub in the background, releases and states, and the state that comes back."""
 
 import os
 import shlex
@@ -12,83 +12,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, Literal
+from typing import Any
 
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoCard
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import (
     HfHubHTTPError,
-    HFValidationError,
-    LocalTokenNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
 from huggingface_hub.utils import logging
 from huggingface_hub.utils.tqdm import disable_progress_bars
-from PIL import Image
 from tqdm import tqdm
 
-from .card import draw_curves
-from .checkpoint import atomic, list_states, point
-from .pipeline import DIRECTIONS, HTTP_ERRORS, FaceSketchPipeline, one_line, split_revision
+from ..files import atomic, point
+from ..training.state import list_states
+from .client import HTTP_ERRORS, HubError, one_line, writable
 
 STATE_BRANCH = "training-state"
-
-
-class HubError(ValueError):
-    """The Hub refuses or cannot be reached; the message says what to do."""
-
-
-def write_release(pipeline: FaceSketchPipeline, folder: Path, samples: Image.Image, losses: Path, **card: Any) -> None:
-    """Write a release folder, whole or not at all, and point `latest` beside it to it.
-
-    Args:
-        samples: the picture grid. losses: losses.csv, to draw. card: what the model card says, see `make_card`.
-    """
-    with atomic(folder) as partial:
-        pipeline.save_pretrained(partial, model_card_kwargs=card | {"samples": True, "curves": True})
-        samples.save(partial / "samples.png")
-        draw_curves(losses).save(partial / "curves.png")
-    point("latest", folder)
-
-
-def writable(repo: str, private: bool, kind: Literal["model", "space"] = "model", **creation: Any) -> tuple[HfApi, str]:
-    """Make a repository if there is none, see that the token may write to it, and return the client and its full name.
-
-    Args:
-        private: whether it must be private. creation: what else a new one is like: `space_sdk`.
-
-    Raises:
-        HubError: no token, a token that may not write there, a public repository, no such name, or no network.
-    """
-    api = HfApi()
-    user = "nobody"
-    try:
-        account = api.whoami()
-        user = account["name"]
-        if account.get("auth", {}).get("accessToken", {}).get("role") == "read":
-            raise HubError(f"The token of {user} may only read. {_TOKEN}")
-        repo = api.create_repo(repo, private=private or None, repo_type=kind, exist_ok=True, **creation).repo_id
-        api.auth_check(repo, repo_type=kind, write=True)
-        if private and not api.repo_info(repo, repo_type=kind).private:
-            raise HubError(f"{repo} is there already and public: make it private in its settings, or name another.")
-    except LocalTokenNotFoundError:
-        raise HubError(f"There is no Hugging Face token. {_TOKEN}") from None
-    except HFValidationError as error:
-        raise HubError(f"{repo!r} names no repository ({error}): give USER/NAME.") from None
-    except HfHubHTTPError as error:
-        if error.response.status_code == 401:
-            raise HubError(f"The Hub does not accept the token. {_TOKEN}") from None
-        if error.response.status_code in (403, 404):
-            raise HubError(f"The token of {user} may not write to {repo}. {_TOKEN}") from None
-        raise HubError(f"The Hub refuses {repo}: {one_line(error)}") from None
-    except HTTP_ERRORS as error:
-        raise HubError(f"The Hub at {api.endpoint} cannot be reached: {one_line(error)}") from None
-    return api, repo
-
-
-_TOKEN = (
-    "Make one with write access at https://huggingface.co/settings/tokens; give it by `hf auth login` or in HF_TOKEN."
-)
 
 
 @dataclass(frozen=True)
@@ -249,71 +189,3 @@ def fetch_state(repo: str, output: Path) -> None:
         return
     except HTTP_ERRORS as error:
         raise HubError(f"The training state of {repo} did not arrive: {one_line(error)} Try again.") from None
-
-
-def deploy(space: str, weights: str, dry_run: bool = False, private: bool = False) -> list[str]:
-    """Create or update a Gradio Space with the files that it needs, and nothing else.
-
-    Args:
-        space: USER/NAME. weights: USER/REPO[@revision]: the release that the Space loads when it starts.
-        dry_run: send nothing.
-
-    Returns:
-        What it did, or would do, line by line.
-
-    Raises:
-        HubError: this is no checkout of the project, there are no such weights, or the Hub refuses.
-    """
-    root = Path(__file__).parent.parent
-    if not (root / "app.py").is_file():
-        raise HubError(f"There is no app.py in {root}: run this in a checkout of the project.")
-    repo, revision = split_revision(weights)
-    files = [root / "app.py", root / "requirements.txt", root / "LICENSE", *root.glob("examples/*/*.png")]
-    for folder in ("cyclegan", "web"):
-        files += [file for file in root.glob(f"{folder}/**/*") if file.is_file() and "__pycache__" not in file.parts]
-    names = {file.relative_to(root).as_posix() for file in files} | {"README.md"}
-    variable = repo if revision is None else f"{repo}@{revision}"
-    if dry_run:
-        return [*sorted(names), f"CYCLEGAN_WEIGHTS={variable}"]
-
-    done = []
-    try:
-        hidden = HfApi().model_info(repo, revision=revision).private
-        api, space = writable(space, private, "space", space_sdk="gradio")
-        before = api.space_info(space).sha
-        if (old := api.get_space_variables(space).get("CYCLEGAN_WEIGHTS")) is None or old.value != variable:
-            api.add_space_variable(space, "CYCLEGAN_WEIGHTS", variable)
-            done.append(f"CYCLEGAN_WEIGHTS={variable}")
-        content: dict[str, Path | bytes] = {name: root / name for name in sorted(names)}
-        content["README.md"] = _front_page(root / "README.md", repo, preload=not hidden)
-        extra = set(api.list_repo_files(space, repo_type="space")) - names - {".gitattributes"}
-        # The client leaves out what is there already, and makes no empty commit
-        operations = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=file) for name, file in content.items()]
-        removals = [CommitOperationDelete(path_in_repo=name) for name in sorted(extra)]
-        commit = api.create_commit(space, [*operations, *removals], commit_message="Update the app", repo_type="space")
-    except HTTP_ERRORS as error:
-        raise HubError(f"{space} could not be brought up to date with {repo}: {one_line(error)}") from None
-    if commit.oid != before:
-        done.append(f"Files committed as {commit.oid[:7]}")
-    if hidden:
-        done.append(f"{repo} is private: give the Space a secret HF_TOKEN that may read it.")
-    return [*(done or ["Nothing to do"]), f"{api.endpoint}/spaces/{space}"]
-
-
-def _front_page(readme: Path, repo: str, preload: bool) -> bytes:
-    """The README, whose front matter tells the Hub which model the Space shows, and which files to bring early."""
-    card = RepoCard(readme.read_text(encoding="utf-8"))
-    card.data["models"] = [repo]
-    if preload:
-        files = ",".join(["config.json", *(f"{direction}.safetensors" for direction in DIRECTIONS)])
-        card.data["preload_from_hub"] = [f"{repo} {files}"]
-    return str(card).encode()
-
-
-def list_revisions(repo: str) -> list[str]:
-    """The tags of a repository: `best`, then the epochs, the newest first; none where the Hub does not say."""
-    try:
-        tags = [tag.name for tag in HfApi().list_repo_refs(repo).tags]
-    except HTTP_ERRORS:
-        return []
-    return sorted(tags, key=lambda name: int("".join(filter(str.isdecimal, name)) or 10**9), reverse=True)

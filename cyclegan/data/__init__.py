@@ -1,0 +1,1 @@
+"""Pictures in: sources, the cache of decoded ones, batches, augmentation."""

@@ -1,0 +1,153 @@
+"""Unpaired batches: pictures are decoded once, into the cache; a batch is then a matter of indexing."""
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..images import normalise
+from .augmentation import crop_and_flip
+from .cache import Pictures
+
+CROP_MARGIN = 286 / 256  # the paper resizes to 286 and crops 256
+AHEAD = 4  # batches that are assembled before they are asked for
+T = TypeVar("T")
+
+
+def cache_size(image_size: int) -> int:
+    """The side at which pictures are cached, a little above the training size, so that crops have room to move."""
+    return round(image_size * CROP_MARGIN)
+
+
+def step_rng(*numbers: int) -> torch.Generator:
+    """The random numbers of one purpose in one step: a function of the seed, the step and the purpose's number."""
+    return torch.Generator().manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))
+
+
+class Batch(NamedTuple):
+    """Pictures (B, 3, H, W) in [-1, 1], and (B,) bool: where photo and sketch show the same face, cut the same way."""
+
+    photo: Tensor
+    sketch: Tensor
+    paired: Tensor
+
+
+class Drawn(NamedTuple):
+    """A batch before its augmentation: (B, 3, S, S) uint8, in pinned memory beside CUDA, and random numbers."""
+
+    photo: Tensor
+    sketch: Tensor
+    corners: Tensor  # (2, B, 2): of the windows, for the photos and for the sketches
+    flips: Tensor  # (2, B) bool
+    paired: Tensor  # (B,) bool
+
+
+class UnpairedBatches:
+    """Batches of photos and sketches, drawn independently of each other and cropped and flipped at random.
+
+    Each domain is an endless row of shuffled passes, so every batch is full and the smaller domain simply comes round
+    more often. Batch `step` is a function of the seed and `step` alone: there is no position to save.
+
+    Args:
+        partners: for each sketch the number of the photo of the same face, or -1. Given, every second sketch comes
+            with its partner, cropped and flipped alike; the rest stay unpaired.
+    """
+
+    PHOTOS, SKETCHES, AUGMENTATION, POOL, NOISE, DISCRIMINATORS, LINES, LIGHT = range(8)  # streams of random numbers
+
+    def __init__(
+        self,
+        photos: Tensor | Pictures,
+        sketches: Tensor | Pictures,
+        image_size: int,
+        batch_size: int,
+        seed: int,
+        partners: Tensor | None = None,
+    ) -> None:
+        self.photos, self.sketches, self.partners = photos, sketches, partners
+        self.image_size, self.batch_size, self.seed = image_size, batch_size, seed
+        self._passes: dict[int, tuple[int, Tensor]] = {}
+
+    def __len__(self) -> int:
+        """Steps in an epoch: enough to see every picture of the larger domain."""
+        return -(-max(len(self.photos), len(self.sketches)) // self.batch_size)
+
+    def indices(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Which photos and which sketches a batch holds, and which of them are pairs: three (B,)."""
+        numbers = range(step * self.batch_size, (step + 1) * self.batch_size)
+        photos, sketches = (
+            torch.stack([self._pass(domain, number // size, size)[number % size] for number in numbers])
+            for domain, size in ((self.PHOTOS, len(self.photos)), (self.SKETCHES, len(self.sketches)))
+        )
+        if self.partners is None:
+            return photos, sketches, torch.zeros(self.batch_size, dtype=torch.bool)
+        partners = self.partners[sketches]
+        paired = (torch.tensor(numbers) % 2 == 0) & (partners >= 0)
+        return torch.where(paired, partners, photos), sketches, paired
+
+    def _pass(self, domain: int, number: int, size: int) -> Tensor:
+        if self._passes.get(domain, (None,))[0] != number:
+            self._passes[domain] = number, torch.randperm(size, generator=step_rng(self.seed, number, domain))
+        return self._passes[domain][1]
+
+    def read(self, step: int, part: slice) -> Drawn:
+        """What one step's batch is made of, on the host.
+
+        Args:
+            part: the share of the batch that this process takes; the random numbers are drawn for the whole batch,
+                so that the pictures are the same however it is shared.
+        """
+        rng = step_rng(self.seed, step, self.AUGMENTATION)
+        photos, sketches, paired = self.indices(step)
+        room = self.photos.shape[-1] - self.image_size + 1
+        corners = torch.randint(room, (2, self.batch_size, 2), generator=rng)
+        flips = torch.rand((2, self.batch_size), generator=rng) < 0.5
+        corners[1, paired], flips[1, paired] = corners[0, paired], flips[0, paired]
+        photo, sketch = self.photos[photos[part].tolist()], self.sketches[sketches[part].tolist()]
+        for pictures, indices in ((self.photos, photos), (self.sketches, sketches)):
+            if isinstance(pictures, Pictures):
+                paired[part] &= torch.tensor(pictures.are_readable(indices[part].tolist()))
+        return Drawn(photo, sketch, corners[:, part], flips[:, part], paired[part])
+
+    def augment(self, drawn: Drawn, device: torch.device | str = "cpu") -> Batch:
+        """Bring to the device what was read, and crop and flip it there."""
+        photo, sketch = (
+            normalise(crop_and_flip(pictures.to(device, non_blocking=True), corners, flips, self.image_size))
+            for pictures, corners, flips in zip(drawn[:2], drawn.corners, drawn.flips, strict=True)
+        )
+        return Batch(photo, sketch, drawn.paired.to(device, non_blocking=True))
+
+
+class Prefetch(Iterator[T]):
+    """`read(*key)` for each key in order, done in a thread while the loop computes.
+
+    What `read` raises comes out where its batch was due. `waited` adds up the seconds that the loop had to wait.
+    """
+
+    def __init__(self, read: Callable[..., T], keys: Iterable[tuple], ahead: int = AHEAD) -> None:
+        self.waited = 0.0
+        self._read, self._keys, self._ahead = read, iter(keys), ahead
+        self._thread = ThreadPoolExecutor(1)  # one, so that `read` need not be safe to call twice at once
+        self._due: deque[Future[T]] = deque()
+        self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        for key in itertools.islice(self._keys, self._ahead - len(self._due)):
+            self._due.append(self._thread.submit(self._read, *key))
+
+    def __next__(self) -> T:
+        if not self._due:
+            raise StopIteration
+        batch = self._due.popleft()
+        self._look_ahead()
+        started = time.perf_counter()
+        try:
+            return batch.result()
+        finally:
+            self.waited += time.perf_counter() - started

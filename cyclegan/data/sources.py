@@ -1,0 +1,137 @@
+"""Where pictures come from: folders and data sets.
+
+A folder is laid out as `train/photos train/sketches` and, for the samples, `test/photos test/sketches`; a data set has
+a column of photos and one of sketches.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..images import open_image
+
+
+class DataError(ValueError):
+    """A data set that cannot be trained on; the message says what is wrong and what to do."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The pictures of one domain, wherever they come from, in a fixed order.
+
+    Args:
+        title: what to call them in a message. names: of each picture; those of a pair are equal.
+        fingerprint: changes whenever a picture may have changed. read: a picture by its place in the order; it raises
+            ImageError where there is none to be had, and may be called by several threads at once.
+    """
+
+    title: str
+    names: Sequence[str]
+    fingerprint: str
+    read: Callable[[int], Image.Image]
+
+
+def find_pictures(data: str, domain: str, column: str, split: str = "train") -> Source:
+    """The pictures of one domain of a data set.
+
+    Args:
+        data: a folder, or `hf:NAME[:SPLIT]` with the name of a data set on the Hub or of a folder of shards.
+        domain: photos or sketches, the name of their folder. column: what a data set calls them.
+        split: train or test; SPLIT takes the place of train.
+
+    Raises:
+        DataError: they are missing or cannot be loaded.
+    """
+    if named := re.fullmatch(r"hf:(.+?)(?::([^/\\]+))?", data):
+        return _dataset(named[1], named[2] if named[2] and split == "train" else split, column)
+    return _folder(Path(data) / split / domain)
+
+
+def _folder(folder: Path) -> Source:
+    files = find_images(folder)
+    if not files:
+        raise DataError(f"The folder {folder} holds no pictures: put the data set's images there.")
+    names = [file.relative_to(folder).as_posix() for file in files]
+    stats = [file.stat() for file in files]
+    facts = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in zip(names, stats, strict=True)]
+    fingerprint = hashlib.sha256(repr(facts).encode())
+    for file in files[:: -(-len(files) // 16)]:  # of uncompressed pictures that were unpacked without their times,
+        with suppress(OSError):  # photos and sketches may be alike in all the rest
+            fingerprint.update(file.read_bytes())
+    return Source(
+        title=str(folder),
+        names=[name.rpartition(".")[0] for name in names],
+        fingerprint=fingerprint.hexdigest(),
+        read=lambda index: open_image(files[index]),
+    )
+
+
+def _dataset(name: str, split: str, column: str) -> Source:
+    try:
+        import datasets
+    except ImportError:
+        raise DataError(f"hf:{name} is read by the library datasets: install it with pip install datasets.") from None
+    try:
+        rows = datasets.load_dataset(name, split=split)
+        columns = rows.column_names
+        if column in columns:
+            rows = rows.cast_column(column, datasets.Image(decode=False))
+    except Exception as error:  # the library raises nearly anything: no network, no such split, damaged shards
+        raise DataError(f"The {split} split of hf:{name} cannot be loaded: {error}") from None
+    if column not in columns:
+        raise DataError(
+            f"hf:{name} has no column {column}, only {', '.join(columns)}: say which ones hold the pictures "
+            "with --photo-column and --sketch-column."
+        )
+    title, images = f"the column {column} of hf:{name}, split {split}", rows.data.column(column)
+    places = np.flatnonzero(images.is_valid())  # a row may hold a photo, a sketch or both
+    if not len(places):
+        raise DataError(f"There are no pictures in {title}.")
+
+    def read(index: int) -> Image.Image:
+        value = images[int(places[index])].as_py()
+        return open_image(value["bytes"] or value["path"] or b"", f"Row {places[index]} of {title}")
+
+    return Source(title, [str(place) for place in places], rows._fingerprint, read)
+
+
+def find_images(folder: Path, others: Iterable[str] = ()) -> list[Path]:
+    """Every file below the folder whose ending Pillow knows, in a fixed order; hidden ones are passed over.
+
+    Args:
+        others: more endings to look for, such as `.mp4`.
+
+    Raises:
+        DataError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise DataError(
+            f"The folder {folder} is missing: the data set is laid out as train/photos, train/sketches, "
+            "test/photos, test/sketches."
+        )
+    endings = {*Image.registered_extensions(), *others}
+    found: list[Path] = []
+    for parent, folders, names in os.walk(folder):  # several times as fast as Path.rglob, and there may be very many
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        files = (Path(parent, name) for name in sorted(names) if not name.startswith("."))
+        found += [file for file in files if file.suffix.lower() in endings and file.is_file()]
+    return found
+
+
+def match_names(photos: Sequence[str], sketches: Sequence[str]) -> Tensor:
+    """For each sketch the index of the photo of the same name, or -1: (number of sketches,) int64.
+
+    Args:
+        photos, sketches: the names of the pictures: paths without their ending, or the rows of a data set.
+    """
+    places = {name: place for place, name in reversed(list(enumerate(photos)))}
+    return torch.tensor([places.get(name, -1) for name in sketches])

@@ -1,0 +1,1 @@
+"""How a generator runs fastest, and elsewhere than in PyTorch."""

@@ -1,0 +1,160 @@
+"""How a generator runs fastest on the processor at hand.
+
+An engine is a function: (B, 3, H, W) float32 in [-1, 1] -> the same, where H and W are what the generator takes. All
+but `torch` run the generator as `inference.rewrite` makes it, and all but torch's an ONNX file, which is made once and
+kept in the user's cache.
+"""
+
+import copy
+import functools
+import hashlib
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from ..files import atomic, cache_folder
+from ..images import pad_to_multiple
+from ..networks import Generator
+from .onnx import quantise, sample, to_onnx
+from .rewrite import rewrite
+
+Engine = Callable[[Tensor], Tensor]
+EngineName = Literal["torch", "torch-bf16", "compile", "openvino", "openvino-bf16", "openvino-int8", "onnxruntime"]
+ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+CALIBRATION = 16  # pictures that int8 takes its ranges from
+
+
+class EngineError(ValueError):
+    """An engine that does not run here; the message says what it lacks."""
+
+
+def build(name: str, generator: Generator, size: int) -> Engine:
+    """Start the engine of that name.
+
+    Args:
+        generator: on the CPU, in float32 and in eval mode.
+        size: the side in pixels that 8 bits are fitted to; the other engines are for any.
+
+    Raises:
+        EngineError: there is none of that name, its package is missing, or the processor cannot.
+    """
+    if name not in ENGINES:
+        raise EngineError(f"There is no engine {name!r}: it is auto, {', '.join(ENGINES)}.")
+    if name.endswith("-bf16") and not has_bf16():
+        raise EngineError(f"The engine {name} needs a processor that computes in bfloat16, and this one does not.")
+    if name == "torch":
+        return generator
+    winograd = not generator.compact and name != "openvino-int8"  # where it pays, and nothing is rounded to 8 bits
+    with needs(f"The engine {name}"):
+        fast = _start(name, rewrite(generator, winograd), size)
+    if not winograd:
+        return fast
+    other = functools.cache(lambda: _start(name, rewrite(generator, False), size))
+    return lambda pictures: (other() if pictures.shape[2] % (2 * generator.multiple) else fast)(pictures)
+
+
+def _start(name: str, network: Generator, size: int) -> Engine:
+    match name:
+        case "torch-bf16":
+            return _torch(network, torch.bfloat16)
+        case "compile":
+            return torch.compile(_torch(network, torch.bfloat16 if has_bf16() else torch.float32))
+        case "onnxruntime":
+            return run_onnxruntime(_onnx(network))
+        case "openvino":
+            return run_openvino(_onnx(network), size=size)
+        case "openvino-bf16":
+            return run_openvino(_onnx(network), "bf16", size)
+        case _:
+            return run_openvino(_int8(network, size), "bf16" if has_bf16() else "f32", size)
+
+
+@contextmanager
+def needs(what: str) -> Iterator[None]:
+    """Say in a sentence which package is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise EngineError(f"{what} needs the package {error.name}: pip install {error.name}.") from None
+
+
+def _torch(generator: Generator, dtype: torch.dtype) -> Engine:
+    network = copy.deepcopy(generator).to(dtype).to(memory_format=torch.channels_last)
+
+    def run(pictures: Tensor) -> Tensor:
+        return network(pictures.to(dtype, memory_format=torch.channels_last)).float()
+
+    return run
+
+
+def run_onnxruntime(path: Path) -> Engine:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return lambda pictures: torch.from_numpy(session.run(None, {"picture": pictures.numpy()})[0])
+
+
+def run_openvino(path: Path, precision: str = "f32", size: int | None = None) -> Engine:
+    """Run a file of either format; one picture of size x size at a time is run faster than other shapes."""
+    import openvino
+
+    core = openvino.Core()
+    settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+
+    @functools.cache
+    def compiled(*shape: int) -> Any:
+        model = core.read_model(path)
+        if shape:
+            model.reshape(shape)
+        return core.compile_model(model, "CPU", settings)
+
+    def run(pictures: Tensor) -> Tensor:
+        model = compiled(*pictures.shape) if pictures.shape == (1, 3, size, size) else compiled()
+        # A request of its own for each call: several threads may call at once
+        return torch.from_numpy(model.infer_new_request([pictures.numpy()])[0])
+
+    return run
+
+
+def _onnx(generator: Generator) -> Path:
+    """The generator's ONNX file in the cache, made if it is not there yet."""
+    path = folder_of(generator) / "generator.onnx"
+    if not path.exists():
+        with atomic(path) as partial:
+            to_onnx(generator, partial)
+    return path
+
+
+def _int8(generator: Generator, size: int) -> Path:
+    path = folder_of(generator) / f"int8-{size}.onnx"
+    if not path.exists():
+        with atomic(path) as partial:
+            quantise(_onnx(generator), partial, pad_to_multiple(sample(CALIBRATION, size), generator.multiple))
+    return path
+
+
+def has_bf16() -> bool:
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def folder_of(generator: Generator) -> Path:
+    """Where the cache keeps what is made of a generator: named after its weights, and the code and torch it runs in."""
+    settings = repr({name: value for name, value in vars(generator).items() if not name.startswith("_")})
+    weights = (tensor.numpy().tobytes() for tensor in generator.state_dict().values())
+    files = (__file__, inspect.getfile(rewrite), inspect.getfile(to_onnx), inspect.getfile(Generator))
+    code = (Path(file).read_bytes() for file in files)
+    return cache_folder() / "engines" / digest(*weights, *code, settings.encode(), torch.__version__.encode())
+
+
+def digest(*parts: bytes) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()[:16]

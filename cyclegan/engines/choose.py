@@ -1,0 +1,106 @@
+"""The fastest engine on this machine: measured once, and remembered."""
+
+import json
+import pickle
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Hashable, Mapping, Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from ..files import atomic
+from ..images import pad_to_multiple
+from ..networks import Generator
+from .build import Engine, EngineName, build, digest, folder_of
+from .onnx import sample
+
+Key = TypeVar("Key", bound=Hashable)
+# What `choose` compares with torch. Compiling takes longer than it may, and int8 shows: both are for those who ask
+TRIED: tuple[EngineName, ...] = ("torch-bf16", "onnxruntime", "openvino", "openvino-bf16")
+TOLERANCE = 0.005  # mean absolute difference from torch in float32, in [-1, 1]: half a level of 8 bits
+TURNS, SECONDS = 3, 0.05  # of each engine in `choose`
+
+
+def choose(generator: Generator, size: int) -> tuple[EngineName, Engine]:
+    """The fastest engine whose pictures are those of torch in float32, which is what is left where all others fail.
+
+    It is measured once, on generated pictures, and remembered for this machine, these versions and these weights.
+
+    Args:
+        generator: on the CPU, in float32 and in eval mode. size: the side in pixels to be fast at.
+    """
+    machine = (platform.node(), str(torch.cpu.get_capabilities()), torch.get_num_threads(), size)
+    packages = [_installed(name) for name in ("openvino", "onnxruntime")]
+    note = folder_of(generator) / f"{digest(repr((machine, packages)).encode())}.json"
+    with suppress(Exception):  # no note, a damaged one, or an engine that has gone: measure
+        name = json.loads(note.read_text())["engine"]
+        return name, build(name, generator, size)
+
+    pictures = pad_to_multiple(sample(2, size), generator.multiple)
+    engines: dict[EngineName, Engine] = {"torch": generator}
+    with torch.inference_mode():
+        exact = generator(pictures)
+        for name in TRIED:
+            with suppress(Exception):  # not installed, not for this processor, or broken: there is always torch
+                engine = build(name, generator, size)
+                if (engine(pictures) - exact).abs().mean() <= TOLERANCE:
+                    engines[name] = engine
+        milliseconds = time_engines(engines, pictures[:1], TURNS, SECONDS)
+    fastest = min(engines, key=lambda name: min(milliseconds[name]))
+    with suppress(OSError), atomic(note) as partial:
+        best = {name: round(min(times), 2) for name, times in milliseconds.items()}
+        partial.write_text(json.dumps({"engine": fastest, "milliseconds": best}) + "\n")
+    return fastest, engines[fastest]
+
+
+def choose_apart(generators: Sequence[Generator], size: int) -> list[tuple[str, Engine]]:
+    """What `choose` finds for each, in a process of its own, so that others can use torch in this one meanwhile.
+
+    Tracing a generator for ONNX patches the modules of the whole process, and leaves its other threads little time.
+    """
+    code = (
+        "import pickle, sys; from cyclegan.engines.choose import choose; "
+        "generators, size = pickle.load(sys.stdin.buffer); "
+        "print(*(choose(generator, size)[0] for generator in generators))"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[2], input=pickle.dumps((generators, size)),
+        stdout=subprocess.PIPE, check=True,
+    )  # fmt: skip
+    names = child.stdout.decode().split()[-len(generators) :]
+    found = [(name, build(name, generator, size)) for name, generator in zip(names, generators, strict=True)]
+    with torch.inference_mode():
+        for generator, (_, engine) in zip(generators, found, strict=True):
+            engine(pad_to_multiple(sample(1, size), generator.multiple))  # the first picture takes longest
+    return found
+
+
+def time_engines(engines: Mapping[Key, Engine], pictures: Tensor, turns: int, seconds: float) -> dict[Key, list[float]]:
+    """Milliseconds of each call, the engines taking turns of so many seconds; a turn's first call warms up."""
+    times: dict[Key, list[float]] = {key: [] for key in engines}
+    for _ in range(turns):
+        for key, engine in engines.items():
+            engine(pictures)
+            end = time.perf_counter()
+            deadline = end + seconds
+            while True:
+                start, _ = end, engine(pictures)
+                end = time.perf_counter()
+                times[key].append(1000 * (end - start))
+                if end >= deadline:
+                    break
+    return times
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,1 @@
+"""How good a model is: the figures, and the report of them."""

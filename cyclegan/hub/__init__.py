@@ -1,0 +1,1 @@
+"""The Hugging Face Hub: the client, model cards, uploads, Spaces."""

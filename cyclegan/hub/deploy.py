@@ -1,0 +1,67 @@
+"""The Space: this app, with the release that it shows."""
+
+from pathlib import Path
+
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoCard
+
+from ..directions import Direction
+from .client import HTTP_ERRORS, HubError, one_line, split_revision, writable
+
+
+def deploy(space: str, weights: str, dry_run: bool = False, private: bool = False) -> list[str]:
+    """Create or update a Gradio Space with the files that it needs, and nothing else.
+
+    Args:
+        space: USER/NAME. weights: USER/REPO[@revision]: the release that the Space loads when it starts.
+        dry_run: send nothing.
+
+    Returns:
+        What it did, or would do, line by line.
+
+    Raises:
+        HubError: this is no checkout of the project, there are no such weights, or the Hub refuses.
+    """
+    root = Path(__file__).parents[2]
+    if not (root / "app.py").is_file():
+        raise HubError(f"There is no app.py in {root}: run this in a checkout of the project.")
+    repo, revision = split_revision(weights)
+    files = [root / "app.py", root / "requirements.txt", root / "LICENSE", *root.glob("examples/*/*.png")]
+    for folder in ("cyclegan", "web"):
+        files += [file for file in root.glob(f"{folder}/**/*") if file.is_file() and "__pycache__" not in file.parts]
+    names = {file.relative_to(root).as_posix() for file in files} | {"README.md"}
+    variable = repo if revision is None else f"{repo}@{revision}"
+    if dry_run:
+        return [*sorted(names), f"CYCLEGAN_WEIGHTS={variable}"]
+
+    done = []
+    try:
+        hidden = HfApi().model_info(repo, revision=revision).private
+        api, space = writable(space, private, "space", space_sdk="gradio")
+        before = api.space_info(space).sha
+        if (old := api.get_space_variables(space).get("CYCLEGAN_WEIGHTS")) is None or old.value != variable:
+            api.add_space_variable(space, "CYCLEGAN_WEIGHTS", variable)
+            done.append(f"CYCLEGAN_WEIGHTS={variable}")
+        content: dict[str, Path | bytes] = {name: root / name for name in sorted(names)}
+        content["README.md"] = _front_page(root / "README.md", repo, preload=not hidden)
+        extra = set(api.list_repo_files(space, repo_type="space")) - names - {".gitattributes"}
+        # The client leaves out what is there already, and makes no empty commit
+        operations = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=file) for name, file in content.items()]
+        removals = [CommitOperationDelete(path_in_repo=name) for name in sorted(extra)]
+        commit = api.create_commit(space, [*operations, *removals], commit_message="Update the app", repo_type="space")
+    except HTTP_ERRORS as error:
+        raise HubError(f"{space} could not be brought up to date with {repo}: {one_line(error)}") from None
+    if commit.oid != before:
+        done.append(f"Files committed as {commit.oid[:7]}")
+    if hidden:
+        done.append(f"{repo} is private: give the Space a secret HF_TOKEN that may read it.")
+    return [*(done or ["Nothing to do"]), f"{api.endpoint}/spaces/{space}"]
+
+
+def _front_page(readme: Path, repo: str, preload: bool) -> bytes:
+    """The README, whose front matter tells the Hub which model the Space shows, and which files to bring early."""
+    card = RepoCard(readme.read_text(encoding="utf-8"))
+    card.data["models"] = [repo]
+    if preload:
+        files = ",".join(["config.json", *(f"{direction}.safetensors" for direction in Direction)])
+        card.data["preload_from_hub"] = [f"{repo} {files}"]
+    return str(card).encode()

@@ -1,0 +1,183 @@
+"""A release: config.json and a safetensors file a direction; read, checked and written here."""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+
+from .directions import Direction
+from .files import atomic
+from .hub.client import HTTP_ERRORS, one_line, split_revision
+from .networks import Generator
+
+FORMAT_VERSION = 3
+NEW = {"compact": False, "grey_sketches": False}  # what format 1 does not say
+EMBEDDED = Path(__file__).parent / "weights"
+ARCHITECTURE = ("width", "blocks", "padding", "upsample", "compact")
+
+
+class WeightsError(ValueError):
+    """A release that cannot be loaded; the message names the file and the key."""
+
+
+class HubUnreachableError(WeightsError):
+    """The Hub does not answer, and the release is not in the cache."""
+
+
+def fetch(source: str, revision: str | None, direction: str | None, options: dict[str, Any]) -> tuple[Path, str]:
+    """Bring a release of the Hub, `user/repo[@revision]`, into the cache: its folder there, and its commit.
+
+    Args:
+        direction: bring only this one's weights. options: as `hf_hub_download` takes them.
+
+    Raises:
+        WeightsError: there is no such release, or no access to it. HubUnreachableError: and none in the cache.
+    """
+    repo, at = split_revision(source)
+    folder = _download(repo, revision or at, "config.json", options).parent
+    for name in directions_of(read_config(folder / "config.json"), direction, source):
+        # Of the same commit, even if a newer one arrives now
+        _download(repo, folder.name, f"{name}.safetensors", options)
+    return folder, folder.name
+
+
+def read(folder: Path, direction: str | None, source: str) -> tuple[dict[Direction, Generator], int]:
+    """Load a release from a folder: its generators, or the one that was asked for, and the working size in pixels.
+
+    Raises:
+        WeightsError: it is incomplete, damaged, or of a newer format; the message names the file and the key.
+    """
+    config = read_config(folder / "config.json")
+    generators = {
+        name: load_generator(config, folder / f"{name}.safetensors")
+        for name in directions_of(config, direction, source)
+    }
+    return generators, config["image_size"]
+
+
+def write(folder: Path, generators: dict[Direction, Generator], image_size: int) -> None:
+    """Write config.json and one safetensors file a direction, each whole or not at all."""
+    for direction, generator in generators.items():
+        tensors = {name: tensor.contiguous() for name, tensor in generator.state_dict().items()}
+        with atomic(folder / f"{direction}.safetensors") as partial:
+            partial.write_bytes(save(tensors))
+    config = {
+        "format_version": FORMAT_VERSION,
+        **{name: getattr(generator, name) for name in ARCHITECTURE},
+        "grey_sketches": any(generator.grey for generator in generators.values()),
+        "image_size": image_size,
+    }
+    if len(generators) < len(Direction):
+        config["directions"] = list(generators)
+    with atomic(folder / "config.json") as partial:
+        partial.write_text(json.dumps(config, indent=2) + "\n")
+
+
+def _download(repo: str, revision: str | None, name: str, options: dict[str, Any]) -> Path:
+    """Bring one file of a release into the cache, and say in a sentence why that cannot be."""
+    try:
+        return Path(hf_hub_download(repo, name, revision=revision, **options))
+    except HFValidationError:
+        raise WeightsError(f"{repo} is neither a folder nor the name of a repository: USER/REPO.") from None
+    except GatedRepoError:
+        raise WeightsError(f"{repo} is gated: ask for access on its page, and log in with `hf auth login`.") from None
+    except RepositoryNotFoundError:
+        raise WeightsError(
+            f"{repo} is neither a folder nor a repository on the Hub that you have access to. If it is private, "
+            "log in with `hf auth login` or set HF_TOKEN."
+        ) from None
+    except RevisionNotFoundError:
+        raise WeightsError(f"{repo} has no branch, tag or commit {revision}.") from None
+    except LocalEntryNotFoundError as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, HfHubHTTPError) and cause.response.status_code in (401, 403):
+            raise WeightsError(f"Your token has no access to {repo}: {one_line(cause)}") from None
+        raise HubUnreachableError(
+            f"{repo} is not in the cache, and the Hub cannot be reached: {one_line(cause)}"
+        ) from None
+    except EntryNotFoundError:
+        raise WeightsError(f"{repo} has no {name}: it is not a whole face-sketch release.") from None
+    except HTTP_ERRORS as error:
+        if isinstance(error, HfHubHTTPError) and error.response.status_code in (401, 403):
+            raise WeightsError(f"Your token has no access to {repo}: {one_line(error)}") from None
+        with suppress(LocalEntryNotFoundError, ValueError):  # for a hang-up the client does not look into its cache
+            return Path(hf_hub_download(repo, name, revision=revision, **options | {"local_files_only": True}))
+        raise HubUnreachableError(f"{repo} could not be downloaded: {one_line(error)}") from None
+
+
+def directions_of(config: dict[str, Any], direction: str | None, source: str) -> list[Direction]:
+    """The directions to load: all that the release has, or the one that was asked for."""
+    given = config.get("directions", [*Direction])
+    there = [name for name in Direction if isinstance(given, list) and name in given]
+    if not there:
+        raise WeightsError(f"The config.json of {source} names no direction that this cyclegan knows: {given!r}.")
+    if direction is None:
+        return there
+    if direction not in there:
+        raise WeightsError(f"{source} has no {direction}, only {' and '.join(there)}.")
+    return [Direction(direction)]
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a release's config.json and refuse what this version cannot build."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WeightsError(f"{path} is missing: {path.parent} is not a face-sketch release.") from None
+    except ValueError as error:
+        raise WeightsError(f"{path} is not valid JSON ({error}): fetch the release again.") from None
+    if not isinstance(config, dict) or not isinstance(version := config.get("format_version"), int):
+        raise WeightsError(f"{path} has no format_version: it is not the config of a face-sketch release.")
+    if version > FORMAT_VERSION:
+        raise WeightsError(
+            f"{path} has format version {version} and this cyclegan reads up to {FORMAT_VERSION}: update cyclegan."
+        )
+    config = NEW | config
+    if version == 2 and config["compact"]:
+        raise WeightsError(
+            f"{path} is of a compact generator of format 2, whose first layer was another: train it again."
+        )
+    for name in (*ARCHITECTURE, "image_size"):
+        if name not in config:
+            raise WeightsError(f"{path} does not say {name}: fetch the release again.")
+    return config
+
+
+def load_generator(config: dict[str, Any], path: Path) -> Generator:
+    """Build the generator that the config describes and fill it; every tensor must be there and fit."""
+    try:
+        grey = path.stem == "photo_to_sketch" and config["grey_sketches"]
+        generator = Generator(**{name: config[name] for name in ARCHITECTURE}, grey=grey)
+        tensors = load_file(path)
+    except FileNotFoundError:
+        raise WeightsError(f"{path} is missing: the release is incomplete, fetch it again.") from None
+    except SafetensorError as error:
+        raise WeightsError(f"{path} is damaged ({error}): fetch the release again.") from None
+    except (TypeError, ValueError) as error:
+        raise WeightsError(f"{path.with_name('config.json')} describes no generator: {error}") from None
+    expected = generator.state_dict()
+    for name in sorted(expected.keys() | tensors.keys()):
+        if name not in tensors:
+            raise WeightsError(f"{path} lacks the tensor {name}: it does not belong to its config.json.")
+        if name not in expected:
+            raise WeightsError(f"{path} has a tensor {name} too many: it does not belong to its config.json.")
+        if tensors[name].shape != expected[name].shape:
+            raise WeightsError(
+                f"{path}: the tensor {name} is {tuple(tensors[name].shape)} "
+                f"and its config.json makes it {tuple(expected[name].shape)}."
+            )
+    generator.load_state_dict(tensors)
+    return generator

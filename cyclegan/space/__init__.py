@@ -1,0 +1,1 @@
+"""What the visitors of the app share."""

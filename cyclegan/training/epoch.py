@@ -1,0 +1,23 @@
+"""What training does once an epoch."""
+
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ..files import atomic, point
+from ..hub.card import draw_curves
+from ..pipeline import FaceSketchPipeline
+
+
+def write_release(pipeline: FaceSketchPipeline, folder: Path, samples: Image.Image, losses: Path, **card: Any) -> None:
+    """Write a release folder, whole or not at all, and point `latest` beside it to it.
+
+    Args:
+        samples: the picture grid. losses: losses.csv, to draw. card: what the model card says, see `make_card`.
+    """
+    with atomic(folder) as partial:
+        pipeline.save_pretrained(partial, model_card_kwargs=card | {"samples": True, "curves": True})
+        samples.save(partial / "samples.png")
+        draw_curves(losses).save(partial / "curves.png")
+    point("latest", folder)
