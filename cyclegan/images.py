@@ -3,7 +3,6 @@
 Everywhere else a picture is RGB: a `PIL.Image.Image`, or a tensor (3, H, W) with values in [-1, 1].
 """
 
-import io
 import warnings
 from pathlib import Path
 
@@ -13,17 +12,19 @@ import torch.nn.functional as F
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-MAX_PIXELS = 100_000_000  # more than any phone camera makes by default; 300 MB as RGB
-MIN_SIDE = 4
-REDUCING_GAP = 3  # a picture is brought to this many times its new size cheaply, and from there by bicubic filtering
+from .decoding import ENDINGS, MAX_PIXELS, MIN_SIDE, REDUCING_GAP, ImageError, decode
+
+__all__ = [
+    "ENDINGS", "ImageError", "crop_square", "denormalise", "normalise", "open_image", "pad_to_multiple", "resize_to",
+    "to_image", "to_tensor",
+]  # fmt: skip
+
 Openable = str | Path | bytes | Image.Image
 
 
-class ImageError(ValueError):
-    """A picture that cannot be used; the message says why, in a sentence for the person who gave it."""
-
-
-def open_image(source: Openable, name: str = "", size: int = MAX_PIXELS) -> Image.Image:
+def open_image(
+    source: Openable, name: str = "", size: int = MAX_PIXELS, limit: int = MAX_PIXELS, apart: bool = False
+) -> Image.Image:
     """Read an untrusted picture and bring it into one form: upright, RGB, 8 bits, transparency over white.
 
     Args:
@@ -32,6 +33,8 @@ def open_image(source: Openable, name: str = "", size: int = MAX_PIXELS) -> Imag
         size: to what shorter side the picture will be resized. A JPEG of six times that and more is unpacked at a
             half, quarter or eighth of its size, which is several times as fast and changes `resize_to`'s pixels by
             0.2 of 255 on average.
+        limit: how many pixels the picture may have; what has more is not decoded.
+        apart: decode a large picture in a process of its own, which is ended where it takes too much time or memory.
 
     Raises:
         ImageError: the picture is missing, damaged, no picture at all, too small or too large.
@@ -39,20 +42,8 @@ def open_image(source: Openable, name: str = "", size: int = MAX_PIXELS) -> Imag
     name = name or (str(source) if isinstance(source, str | Path) else "This picture")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own bomb warning; the limit below is what counts
-            image = source if isinstance(source, Image.Image) else _open(source, size)
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise ImageError(
-                    f"{name} is {width} x {height} pixels, over the limit of {MAX_PIXELS // 10**6} million: "
-                    "make it smaller first."
-                )
-            if min(width, height) < MIN_SIDE:
-                raise ImageError(
-                    f"{name} is {width} x {height} pixels: nothing can be seen in it. "
-                    f"Give a picture of at least {MIN_SIDE} x {MIN_SIDE}."
-                )
-            return _to_rgb(ImageOps.exif_transpose(image))
+            warnings.simplefilter("ignore")  # Pillow's own bomb warning; the limit is what counts
+            return decode(source, name, size, limit, apart)
     except ImageError:
         raise
     except FileNotFoundError:
@@ -60,33 +51,16 @@ def open_image(source: Openable, name: str = "", size: int = MAX_PIXELS) -> Imag
     except (IsADirectoryError, PermissionError) as error:
         raise ImageError(f"{name} cannot be read: {error.strerror}.") from None
     except UnidentifiedImageError:
-        raise ImageError(f"{name} is not a picture in a format that can be read: give a PNG, JPEG or WebP.") from None
+        raise ImageError(
+            f"{name} is not a picture in a format that can be read: give a JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or "
+            "HEIC."
+        ) from None
     except Image.DecompressionBombError:
         raise ImageError(
-            f"{name} unpacks to over the limit of {MAX_PIXELS // 10**6} million pixels: make it smaller first."
+            f"{name} unpacks to over the limit of {limit // 10**6} million pixels: make it smaller first."
         ) from None
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
         raise ImageError(f"{name} is cut off or damaged ({error}): save or download it again.") from None
-
-
-def _open(source: str | Path | bytes, size: int) -> Image.Image:
-    with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-        width, height = image.size
-        if width * height <= MAX_PIXELS:
-            image.draft(None, (REDUCING_GAP * size, REDUCING_GAP * size))
-            image.load()
-        return image
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":  # 16 bits, or numbers whose range only they can tell
-        values = np.asarray(image, np.float32)
-        white = 65535 if image.mode.startswith("I;16") or values.max() > 255 else 255 if values.max() > 1 else 1
-        image = Image.fromarray((values * (255 / white)).clip(0, 255).astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
 
 
 def crop_square(image: Image.Image, size: int) -> Image.Image:

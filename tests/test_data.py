@@ -40,7 +40,8 @@ def test_folders_are_searched_in_a_fixed_order(tmp_path: Path) -> None:
     picture(1, mode="L").save(photos / "deep/er/a.1.webp")
     (photos / ".hidden").mkdir()
     picture(2).save(photos / ".hidden/c.png")
-    (photos / "notes.txt").write_text("no picture")
+    for name in ("notes.txt", "paper.pdf", "numbers.h5", "drawing.eps"):
+        (photos / name).write_text("no picture")
     assert [file.name for file in find_images(photos)] == ["b.jpg", "a.1.webp"]
     source = find_pictures(str(tmp_path), "photos", "")
     assert source.names == ["b", "deep/er/a.1"]

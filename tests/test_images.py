@@ -9,8 +9,9 @@ import torch
 from conftest import picture
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFile
 
+from cyclegan import decoding
 from cyclegan.images import (
     ImageError,
     crop_square,
@@ -43,19 +44,87 @@ def test_every_size_and_mode_becomes_rgb_of_the_same_size(width: int, height: in
     assert image.size == (width, height)
 
 
-@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "JPEG2000", "PPM", "ICO", "TGA"])
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF", "MPO"])
 def test_formats(file_format: str) -> None:
-    size = (32, 32) if file_format == "ICO" else (33, 21)
-    assert open_image(encoded(picture(0, size), file_format)).size == size
+    opened = open_image(encoded(picture(0, (34, 22)), file_format))
+    assert opened.size == (34, 22)
+    assert np.abs(np.asarray(opened, np.int16) - np.asarray(picture(0, (34, 22)))).mean() < 20
 
 
-def test_orientation_is_applied() -> None:
+def test_a_process_apart_gives_the_same_picture_shrunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "APART_PIXELS", 0)
+    photo = encoded(picture(0, (480, 330)), "HEIF")
+    shrunk = open_image(photo, size=30, apart=True)
+    assert shrunk.size == (160, 110), "a third, and at least three times 30"
+    assert shrunk.tobytes() == open_image(photo).reduce(3).tobytes()
+
+
+@pytest.mark.parametrize("file_format", ["JPEG2000", "PPM", "ICO", "TGA", "EPS", "PDF", "DDS", "QOI", "PCX", "SGI"])
+def test_other_formats_are_not_opened(file_format: str) -> None:
+    with pytest.raises(ImageError, match="not a picture in a format that can be read"):
+        open_image(encoded(picture(0, (32, 32)), file_format))
+
+
+def webp(kind: bytes, content: bytes) -> bytes:
+    chunk = kind + struct.pack("<I", len(content)) + content
+    return b"RIFF" + struct.pack("<I", 4 + len(chunk)) + b"WEBP" + chunk
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        webp(b"VP8X", bytes(4) + b"\xff\x3f\0\xff\x3f\0"),
+        webp(b"VP8L", b"\x2f\xff\xff\xff\x0f\x00\x00\x00\x00\x00"),
+        webp(b"VP8 ", b"\x10\0\0\x9d\x01\x2a\xff\x3f\xff\x3f\0\0"),
+    ],
+)
+def test_a_webp_bomb_is_refused_before_pillow_sees_it(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "open", None)
+    with pytest.raises(ImageError, match=r"16383 x 16383|16384 x 16384"):
+        open_image(content)
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF"])
+def test_a_limit_holds_before_anything_is_decoded(file_format: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = encoded(picture(0, (80, 60)), file_format)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", None)
+    with pytest.raises(ImageError, match="80 x 60 pixels, over the limit"):
+        open_image(content, limit=4799)
+
+
+def test_what_pillow_decodes_in_python_is_limited() -> None:
+    """A BMP with run-length encoding takes a microsecond a pixel."""
+    for width, words in ((2000, "2000 x 1000 pixels, over the limit of 1 million"), (20, "damaged")):
+        header = struct.pack("<IiiHHIIiiII", 40, width, 1000, 1, 8, 1, 4, 0, 0, 256, 0) + bytes(1024)
+        with pytest.raises(ImageError, match=words):
+            open_image(b"BM" + struct.pack("<IHHI", 0, 0, 0, 14 + len(header)) + header + b"\0\1\0\0")
+
+
+def test_a_picture_that_takes_too_long_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "APART_SECONDS", 0.01)
+    photo = encoded(picture(0), "JPEG", progressive=True)  # its scans may be without number
+    with pytest.raises(ImageError, match="takes over"):
+        open_image(photo, apart=True)
+    assert open_image(photo).size == (48, 40)
+
+
+@pytest.mark.parametrize("odd", [False, True])
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_only_the_orientation_is_read_of_exif(file_format: str, odd: bool) -> None:
+    """An odd tag: the resolution is said to be text."""
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was held upright
+    exif[0x0112] = 6
+    exif[0x011A] = 72.0
     image = picture(0, (40, 20))
-    upright = open_image(encoded(image, "PNG", exif=exif))
-    assert upright.size == (20, 40)
-    assert upright.tobytes() == image.rotate(-90, expand=True).tobytes()
+
+    def spoil(content: bytes) -> bytes:
+        for order in "<>" if odd else "":
+            content = content.replace(struct.pack(f"{order}HH", 0x011A, 5), struct.pack(f"{order}HH", 0x011A, 2))
+        return content
+
+    content = spoil(encoded(image, file_format, exif=exif if file_format == "TIFF" else spoil(exif.tobytes())))
+    upright = np.asarray(open_image(content), np.int16)
+    assert np.abs(upright - np.asarray(image.rotate(-90, expand=True))).mean() < 12
 
 
 def test_a_large_jpeg_is_unpacked_smaller_and_looks_the_same() -> None:

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..images import open_image
+from ..images import ENDINGS, open_image
 
 
 class DataError(ValueError):
@@ -105,7 +105,7 @@ def _dataset(name: str, split: str, column: str) -> Source:
 
 
 def find_images(folder: Path, others: Iterable[str] = ()) -> list[Path]:
-    """Every file below the folder whose ending Pillow knows, in a fixed order; hidden ones are passed over.
+    """Every file below the folder whose ending is that of a picture, in a fixed order; hidden ones are passed over.
 
     Args:
         others: more endings to look for, such as `.mp4`.
@@ -118,7 +118,7 @@ def find_images(folder: Path, others: Iterable[str] = ()) -> list[Path]:
             f"The folder {folder} is missing: the data set is laid out as train/photos, train/sketches, "
             "test/photos, test/sketches."
         )
-    endings = {*Image.registered_extensions(), *others}
+    endings = {*ENDINGS, *others}
     found: list[Path] = []
     for parent, folders, names in os.walk(folder):  # several times as fast as Path.rglob, and there may be very many
         folders[:] = sorted(name for name in folders if not name.startswith("."))
