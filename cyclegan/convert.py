@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from .data.sources import DataError, find_images
 from .directions import Direction
+from .extras import extra
 from .files import atomic
 from .images import ImageError, open_image, resize_to
 from .pipeline import BATCH, FaceSketchPipeline
@@ -64,8 +65,9 @@ def _convert_together(
     inputs: tuple[Path, ...], direction: Direction, out: Path, weights: str, engine: str = "torch"
 ) -> int:
     """`convert` in one of several processes. The first makes the plan, since the others might see its results."""
-    from accelerate import PartialState
-    from accelerate.utils import broadcast_object_list, gather_object, parse_flag_from_env
+    with extra("train", "Converting in several processes", DataError):
+        from accelerate import PartialState
+        from accelerate.utils import broadcast_object_list, gather_object, parse_flag_from_env
 
     cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.cuda.is_available()
     state = PartialState(cpu, timeout=timedelta(days=365))  # however long one process waits for another

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from .extras import extra
 from .files import atomic
 from .images import ImageError, normalise, open_image, resize_to, to_image, to_tensor
 from .pipeline import BATCH
@@ -63,11 +64,9 @@ def convert_video(
     Raises:
         ImageError: PyAV is missing, the film too, or it is damaged or holds no video.
     """
-    try:
+    with extra("video", f"The video {source}", ImageError):
         import av
         from av.codec.context import Flags
-    except ModuleNotFoundError:
-        raise ImageError(f"{source} is a video, and PyAV is missing: pip install av.") from None
     form = FORMATS[source.suffix.lower()]
     try:
         film = av.open(source, format=form)

@@ -146,7 +146,7 @@ def test_what_a_data_set_lacks_is_a_sentence(tmp_path: Path, data: str, column: 
 
 def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(DataError, match="pip install datasets"):
+    with pytest.raises(DataError, match=r"pip install 'cyclegan\[datasets\]'"):
         find_pictures("hf:user/name", "photos", "photo")
 
 

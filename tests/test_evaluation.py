@@ -332,7 +332,7 @@ def test_a_network_that_cannot_be_had_is_one_sentence() -> None:
     assert load_network("FID and KID", uninstalled, notes) is None
     assert "LPIPS left out" in notes[0]
     assert "no way out" in notes[0]
-    assert "FID and KID left out: pip install '.[evaluate]'" in notes[1]
+    assert "FID and KID left out: pip install 'cyclegan[evaluate]'" in notes[1]
 
 
 def test_no_code_of_a_downloaded_network_is_run(tmp_path: Path) -> None:

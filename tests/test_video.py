@@ -166,5 +166,5 @@ def test_a_film_is_whole_or_not_there(tmp_path: Path) -> None:
 
 def test_without_pyav_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(ImageError, match="pip install av"):
+    with pytest.raises(ImageError, match=r"pip install 'cyclegan\[video\]'"):
         convert_video(tmp_path / "film.mp4", tmp_path / "made.mp4", lambda images: images, 32, quiet=True)

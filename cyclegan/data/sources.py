@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ..extras import extra
 from ..images import ENDINGS, open_image
 
 
@@ -76,10 +77,8 @@ def _folder(folder: Path) -> Source:
 
 
 def _dataset(name: str, split: str, column: str) -> Source:
-    try:
+    with extra("datasets", f"Reading hf:{name}", DataError):
         import datasets
-    except ImportError:
-        raise DataError(f"hf:{name} is read by the library datasets: install it with pip install datasets.") from None
     try:
         rows = datasets.load_dataset(name, split=split)
         columns = rows.column_names
@@ -101,6 +100,7 @@ def _dataset(name: str, split: str, column: str) -> Source:
         value = images[int(places[index])].as_py()
         return open_image(value["bytes"] or value["path"] or b"", f"Row {places[index]} of {title}")
 
+    # The library's docs name it so, and offer no other way: https://huggingface.co/docs/datasets/about_cache
     return Source(title, [str(place) for place in places], rows._fingerprint, read)
 
 

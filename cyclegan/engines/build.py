@@ -9,14 +9,14 @@ import copy
 import functools
 import hashlib
 import inspect
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
+from ..extras import extra
 from ..files import atomic, cache_folder
 from ..images import pad_to_multiple
 from ..networks import Generator
@@ -50,7 +50,7 @@ def build(name: str, generator: Generator, size: int) -> Engine:
     if name == "torch":
         return generator
     winograd = not generator.compact and name != "openvino-int8"  # where it pays, and nothing is rounded to 8 bits
-    with needs(f"The engine {name}"):
+    with extra("int8" if name == "openvino-int8" else "fast", f"The engine {name}", EngineError):
         fast = _start(name, rewrite(generator, winograd), size)
     if not winograd:
         return fast
@@ -72,15 +72,6 @@ def _start(name: str, network: Generator, size: int) -> Engine:
             return run_openvino(_onnx(network), "bf16", size)
         case _:
             return run_openvino(_int8(network, size), "bf16" if has_bf16() else "f32", size)
-
-
-@contextmanager
-def needs(what: str) -> Iterator[None]:
-    """Say in a sentence which package is missing."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise EngineError(f"{what} needs the package {error.name}: pip install {error.name}.") from None
 
 
 def _torch(generator: Generator, dtype: torch.dtype) -> Engine:
@@ -141,7 +132,9 @@ def _int8(generator: Generator, size: int) -> Path:
 
 
 def has_bf16() -> bool:
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    """Whether this processor computes in bfloat16: AVX-512 or AMX of x86."""
+    able = torch.cpu.get_capabilities()  # other architectures do not name these two
+    return bool(able.get("avx512_bf16") or able.get("amx_tile"))
 
 
 def folder_of(generator: Generator) -> Path:

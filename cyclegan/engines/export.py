@@ -10,11 +10,12 @@ from torch import Tensor
 
 from ..data.sources import DataError, find_images
 from ..directions import Direction
+from ..extras import extra
 from ..files import atomic
 from ..images import crop_square, normalise, open_image, pad_to_multiple, to_tensor
 from ..networks import Generator
 from ..pipeline import FaceSketchPipeline
-from .build import CALIBRATION, Engine, EngineError, needs, run_onnxruntime, run_openvino
+from .build import CALIBRATION, Engine, EngineError, run_onnxruntime, run_openvino
 from .onnx import quantise, sample, to_onnx
 
 Format = Literal["onnx", "openvino"]
@@ -61,7 +62,8 @@ def export(
     limit = LIMITS[bool(int8)]
     suffix = ".onnx" if kind == "onnx" else ".xml"
     differences = {}
-    with needs(f"Exporting to {kind}{' in 8 bits' if int8 else ''}"), atomic(out) as folder:
+    what = f"Exporting to {kind}{' in 8 bits' if int8 else ''}"
+    with extra("int8" if int8 else "fast", what, EngineError), atomic(out) as folder:
         folder.mkdir()
         for direction, generator in pipe.generators.items():
             path = folder / f"{direction}.onnx"

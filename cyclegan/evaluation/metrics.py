@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from ..data.sources import DataError, find_images
 from ..directions import Direction
+from ..extras import extra, install
 from ..images import ImageError, crop_square, normalise, open_image, to_tensor
 from ..pipeline import BATCH, FaceSketchPipeline
 
@@ -162,7 +163,8 @@ def paired_figures(made: Tensor, wanted: Tensor) -> dict[str, Tensor]:
     Args:
         made, wanted: (N, 3, H, W) in [-1, 1], at least 11 x 11.
     """
-    import piq  # here, for it loads torchvision: two seconds that nothing else of the command line needs
+    with extra("evaluate", "Comparing pictures", DataError):
+        import piq  # here, for it loads torchvision: two seconds that nothing else of the command line needs
 
     pictures = luminance(made), luminance(wanted)
     return {
@@ -255,7 +257,7 @@ def load_network(metrics: str, load: Callable[[], nn.Module], notes: list[str]) 
     try:
         return load()
     except ImportError:
-        notes.append(f"{metrics} left out: pip install '.[evaluate]' brings what they need.")
+        notes.append(f"{metrics} left out: {install('evaluate')} brings what they need.")
     except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
         notes.append(f"{metrics} left out: the network that judges the pictures could not be loaded ({error}).")
     finally:

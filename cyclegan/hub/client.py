@@ -9,7 +9,8 @@ from huggingface_hub.errors import (
     LocalTokenNotFoundError,
 )
 
-HTTP_ERRORS: tuple[type[Exception], ...] = HfHubHTTPError.__bases__  # what its client raises: httpx's, and OSError
+# OSError, and the HTTPError of httpx or, from version 2 on, of httpx2. The library exports no name for the latter.
+HTTP_ERRORS: tuple[type[Exception], ...] = HfHubHTTPError.__bases__
 
 
 class HubError(ValueError):
