@@ -37,6 +37,7 @@ HEIGHT = 400  # of a picture on the page, in pixels
 MAX_UPLOAD = 50 * 2**20  # bytes a file
 MAX_BATCH = 200  # pictures at once
 MAX_WAITING = 100  # requests in line; who comes later is asked to come back
+READERS = 8  # pictures that are opened at once, so that a slow one keeps few waiting; one thread converts them
 MAX_RATIO = 8  # of a picture's sides: what is thinner shows no face
 KEPT, SWEPT = 3000, 300  # seconds that files of visitors stay, and between two looks: within the hour all are gone
 Pair = tuple[str, str]  # the files of two pictures
@@ -66,19 +67,40 @@ def read_upload(sent: dict[str, Any]) -> Image.Image:
     picture on this machine whose path is sent without `meta`; a `preprocess` that an instance is given is lost in a
     visitor's session as soon as an example is chosen.
     """
-    name = sent.get("orig_name") or ""
-    if path := sent.get("path"):
-        if not Path(path).resolve().is_relative_to(Path(os.environ["GRADIO_TEMP_DIR"]).resolve()):
+    sent = sent if isinstance(sent, dict) else {}
+    name, path, url = (given if isinstance(given := sent.get(key), str) else "" for key in ("orig_name", "path", "url"))
+    if path:
+        inside = False
+        with suppress(OSError, ValueError):  # what is no path
+            inside = Path(path).resolve().is_relative_to(Path(os.environ["GRADIO_TEMP_DIR"]).resolve())
+        if not inside:
             raise ImageError("This picture was not sent to this app: upload it first.")
-        picture = open_image(path, name or "This picture", SEARCHED)  # enough to find a face and to convert it
-    else:  # an API client's data: URL
-        picture = open_image(base64.b64decode((sent.get("url") or "").partition(",")[2]))
+        # Enough to find a face and to convert it
+        picture = open_image(path, name or "This picture", SEARCHED, apart=True)
+    elif url.startswith("data:"):  # of an API client
+        try:
+            content = base64.b64decode(url.partition(",")[2])
+        except ValueError:
+            raise ImageError("This picture is no valid base64: send data:image/png;base64,... as its url.") from None
+        picture = open_image(content, size=SEARCHED, apart=True)
+    else:
+        raise ImageError(
+            'This is no picture: send {"path": ...} of a file that was uploaded to this app, or {"url": '
+            '"data:image/png;base64,..."}. Pictures of other addresses are not fetched.'
+        )
     if max(picture.size) > MAX_RATIO * min(picture.size):
         raise ImageError(
             f"{name or 'This picture'} is {picture.width} x {picture.height} pixels: no face can be seen in so thin a "
             "strip. Cut the face out first."
         )
     return picture
+
+
+def read_pair(sent: Any) -> tuple[Image.Image, Image.Image]:
+    """The two pictures of a slider: what was given, and what was made of it."""
+    if not isinstance(sent, list | tuple) or len(sent) != 2:
+        raise ImageError("Two pictures are needed here: what was given, and what was made of it.")
+    return read_upload(sent[0]), read_upload(sent[1])
 
 
 def write(picture: Image.Image) -> str:
@@ -100,12 +122,14 @@ def frame(picture: Image.Image, framing: str, own: Square | None = None) -> tupl
         framing: one of FRAMINGS, or "own" for the visitor's own square. Where there is no face, or no square, it is
             the middle; "whole" is no square.
     """
+    if framing not in (*FRAMINGS, "own"):
+        raise ImageError(f"There is no framing {framing!r}: it is {', '.join(FRAMINGS)} or own.")
     if framing == "whole":
         return picture, None
     unit = min(picture.size)
     x, y, side = picture.width / 2, picture.height / 2, float(unit)
     if framing == "own" and own:
-        left, top, side = (unit * length for length in own)
+        left, top, side = (unit * length for length in _checked(own))
         x, y = left + side / 2, top + side / 2
     elif framing != "middle" and (found := find_face(picture)):
         x, y, side = found
@@ -113,10 +137,20 @@ def frame(picture: Image.Image, framing: str, own: Square | None = None) -> tupl
     return picture.crop((left, top, left + side, top + side)), [left / unit, top / unit, side / unit]
 
 
+def _checked(own: Any) -> Square:
+    """A visitor's own square, which a raw request may have made of anything."""
+    numbers = isinstance(own, list) and len(own) == 3 and all(type(length) in (int, float) for length in own)
+    if not numbers or not all(abs(length) <= MAX_RATIO for length in own) or own[2] <= 0:  # NaN is refused too
+        raise ImageError(
+            f"The own square is [left, top, side] in shorter sides of the picture, such as [0, 0.1, 0.8]; got {own!r}."
+        )
+    return own
+
+
 def hand_over(page: Direction, sent: list[dict[str, Any]] | None) -> tuple[gr.Tabs, str]:
     """Show another page, with what was made here as its picture."""
     with friendly():
-        return gr.Tabs(selected=page), write(read_upload(need(sent)[1]))
+        return gr.Tabs(selected=page), write(read_pair(need(sent))[1])
 
 
 def framing_choice(*more: str) -> gr.Radio:
@@ -170,14 +204,14 @@ def conversion_page(
 
     def go_back(sent: list[dict[str, Any]] | None, name: str) -> gr.Gallery:
         with friendly():
-            before, after = map(read_upload, need(sent))
+            before, after = read_pair(need(sent))
             pictures = before, after, models.convert(direction.back, name, after)
             return gr.Gallery(list(map(write, pictures)), visible=True)
 
     settings: Any = {
         "fn": convert, "inputs": [image, weights, framing, square], "outputs": [result, again, square],
         "preprocess": False, "trigger_mode": "always_last", "api_visibility": "private", "concurrency_id": "convert",
-        "concurrency_limit": 2,
+        "concurrency_limit": READERS,
     }  # fmt: skip
     # The visitor's own square was for the picture before
     forget = "(framing) => [framing === 'own' ? 'face' : framing, null]"
@@ -231,7 +265,8 @@ def batch_page(models: Models, weights: gr.Dropdown) -> None:
         with ZipFile(target, "w") as archive:
             for source, read in progress.tqdm(pictures[:MAX_BATCH], unit="pictures"):
                 try:
-                    picture = models.convert(direction, name, frame(open_image(read(), source, SEARCHED), framing)[0])
+                    framed, _ = frame(open_image(read(), source, SEARCHED, apart=True), framing)
+                    picture = models.convert(direction, name, framed)
                 except ImageError as error:
                     problems.append(str(error))
                     continue
@@ -258,7 +293,7 @@ def endpoint(models: Models, direction: Direction) -> None:
     convert.__name__ = direction  # what an MCP client sees
     gr.on(
         [], convert, gr.Image(label=given, visible=False), gr.Image(label=made, format="png", visible=False),
-        preprocess=False, api_name=direction, concurrency_id="convert", concurrency_limit=2,
+        preprocess=False, api_name=direction, concurrency_id="convert", concurrency_limit=READERS,
         api_description=f"Make a {made} of the face in a {given}. The whole picture is converted and keeps its shape.",
     )  # fmt: skip
 

@@ -7,6 +7,7 @@ import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -17,6 +18,9 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 from test_app import call, client, encoded
 from test_images import bomb
+
+import app
+from cyclegan.images import ImageError
 
 __all__ = ["client"]  # the fixture
 NOISE = random.Random(0).randbytes(5000)
@@ -128,6 +132,49 @@ def test_a_name_is_shown_as_text_and_not_as_html(app_url: str) -> None:
     (path,) = httpx.post(f"{app_url}/gradio_api/upload", files={"files": ("page.png", b"<html>")}).json()
     error = call(app_url, "photo_to_sketch", [{"path": path, "orig_name": "<img src=x onerror=alert(1)>.png"}])
     assert error.startswith("&lt;img src=x onerror=alert(1)&gt;.png is not a picture")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "photo.jpg", 5, [], {"path": 5}, {"path": None}, {"path": "a\0b"}, {"path": "a" * 5000},
+        {"path": "/etc/passwd"}, {"url": 5}, {"url": "https://example.com/a.jpg"}, {"url": "data:image/png;base64,abc"},
+        {"url": "data:image/png;base64,", "orig_name": 5},
+    ],
+)  # fmt: skip
+def test_a_raw_request_without_a_picture_is_a_sentence(
+    sent: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    with pytest.raises(ImageError, match=r"^This picture .*\.$|^This is no picture: send .*\.$"):
+        app.read_upload(sent)
+    with pytest.raises(ImageError):
+        app.read_pair([sent, sent])
+
+
+@pytest.mark.parametrize("sent", ["a", 5, {}, [None], [None, None], ["a", "b"], [1, 2, 3]])
+def test_a_raw_request_without_two_pictures_is_a_sentence(sent: Any) -> None:
+    with pytest.raises(ImageError, match=r"^Two pictures|^This is no picture"):
+        app.read_pair(sent)
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    "own", ["a", "abc", 5, {"left": 0}, [None, None], [0, 0], [0, 0, 0], [0, 0, -1], [0, 0, 1e300], [NAN, 0, 1],
+            [0, 0, NAN], ["0", 0, 1], [True, 0, 1], [0, 0, [1]], [10**400, 0, 1]],
+)  # fmt: skip
+def test_a_square_of_a_raw_request_is_a_sentence(own: Any) -> None:
+    with pytest.raises(ImageError, match=r"own square is \[left, top, side\]"):
+        app.frame(PHOTO, "own", own)
+    assert app.frame(PHOTO, "own", [0.25, 0.25, 0.5])[0].size == (100, 100)
+
+
+@pytest.mark.parametrize("framing", ["eyes", None, 5, ["face"], {}])
+def test_a_framing_that_is_not_on_offer_is_a_sentence(framing: Any) -> None:
+    with pytest.raises(ImageError, match=r"There is no framing .*: it is face, middle, whole or own"):
+        app.frame(PHOTO, framing)
 
 
 # In the batch

@@ -3,14 +3,23 @@
 import threading
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
 from conftest import make_pipeline, picture
+from PIL import Image
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
+from starlette.testclient import TestClient
+from test_images import encoded
 
 from cyclegan import FaceSketchPipeline, pipeline
 from cyclegan.directions import Direction
 from cyclegan.engines.build import Engine
+from cyclegan.images import open_image
 from cyclegan.networks import Generator
+from cyclegan.release import WeightsError
+from cyclegan.space import serving
 from cyclegan.space.serving import Models
 
 
@@ -50,3 +59,58 @@ def test_torch_goes_on_where_the_search_fails(release: Path, monkeypatch: pytest
         wait_for_the_search()
     made = models.convert(Direction.PHOTO_TO_SKETCH, models.first, picture(0))
     assert made.tobytes() == make_pipeline().photo_to_sketch(picture(0)).tobytes()
+
+
+@pytest.fixture
+def models(release: Path) -> Models:
+    return Models(str(release))
+
+
+def visitor(models: Models) -> TestClient:
+    return TestClient(Starlette(routes=[WebSocketRoute("/live/{direction}", models.live)]))
+
+
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        ("hello", "This is text: send each picture as the bytes of a JPEG or PNG file."),
+        (encoded(Image.new("L", (2001, 2000))), "2001 x 2000 pixels, over the limit of 4 million"),
+    ],
+)
+def test_what_is_no_frame_of_a_stream_is_a_sentence_and_the_stream_goes_on(
+    models: Models, sent: str | bytes, words: str
+) -> None:
+    with visitor(models).websocket_connect("/live/photo_to_sketch") as socket:
+        socket.send_text(sent) if isinstance(sent, str) else socket.send_bytes(sent)
+        assert words in socket.receive_text()
+        socket.send_bytes(encoded(picture(0)))
+        assert socket.receive_bytes().startswith(b"\xff\xd8")
+
+
+def test_a_frame_that_takes_long_to_open_keeps_nobody_waiting(models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    may_end = Event()
+
+    def open_slowly(data: bytes, **options: Any) -> Image.Image:
+        assert data != b"slow" or may_end.wait(60)
+        return open_image(encoded(picture(0)) if data == b"slow" else data, **options)
+
+    monkeypatch.setattr(serving, "open_image", open_slowly)
+    with (
+        visitor(models) as client,
+        client.websocket_connect("/live/photo_to_sketch") as slow,
+        client.websocket_connect("/live/photo_to_sketch") as quick,
+    ):
+        slow.send_bytes(b"slow")
+        quick.send_bytes(encoded(picture(1)))
+        assert quick.receive_bytes()
+        models.convert(Direction.PHOTO_TO_SKETCH, models.first, picture(0))
+        may_end.set()
+        assert slow.receive_bytes()
+
+
+@pytest.mark.parametrize("name", ["/etc", None, 5, ["release0"], {}])
+def test_weights_that_are_not_on_offer_are_a_sentence(models: Models, name: Any) -> None:
+    with pytest.raises(WeightsError, match=r"no weights .* on offer: choose from release0, embedded weights\."):
+        models.convert(Direction.PHOTO_TO_SKETCH, name, picture(0))
+    with pytest.raises(WeightsError, match="on offer"):
+        models.figures(name)

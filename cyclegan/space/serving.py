@@ -23,6 +23,7 @@ from ..pipeline import FaceSketchPipeline
 from ..release import EMBEDDED, HubUnreachableError, WeightsError
 
 MAX_FRAME = 2**20  # bytes of a picture of a live stream
+LIVE_PIXELS = 4_000_000  # of it: more than a camera's frame has
 Result = TypeVar("Result")
 
 
@@ -48,6 +49,7 @@ class Models:
         self.load = lru_cache(maxsize=3)(partial(self._load, engine=engine))
         self._finding = Lock()
         self._thread = ThreadPoolExecutor(1, "model")
+        self._decoders = ThreadPoolExecutor(2, "decoder")  # of live streams: a slow picture keeps no model waiting
         try:
             first = self.load(weights)
         except HubUnreachableError as error:
@@ -78,9 +80,18 @@ class Models:
         return pipe
 
     def run(self, function: Callable[[FaceSketchPipeline], Result], name: str) -> "Future[Result]":
-        """Call `function` with the pipeline of that name when its turn has come."""
-        weights = self.offers[name]
+        """Call `function` with the pipeline of that name when its turn has come.
+
+        Raises:
+            WeightsError: there is none of that name on offer.
+        """
+        weights = self._weights(name)
         return self._thread.submit(lambda: function(self.load(weights)))
+
+    def _weights(self, name: str) -> str:
+        if name not in [*self.offers]:  # a list, since what a raw request sends may be unhashable
+            raise WeightsError(f"There are no weights {name!r} on offer: choose from {', '.join(self.offers)}.")
+        return self.offers[name]
 
     def convert(self, direction: Direction, name: str, picture: Image.Image) -> Image.Image:
         """Convert one picture, in turn.
@@ -95,7 +106,7 @@ class Models:
 
         The release is loaded, which may take a while and must not keep the others waiting.
         """
-        weights = self.offers[name]
+        weights = self._weights(name)
         revision = self.load(weights).revision
         try:
             card = Path(
@@ -119,16 +130,22 @@ class Models:
             await socket.close(1008, "There is no such direction, or no such weights.")
             return
 
-        def answer(data: bytes, pipe: FaceSketchPipeline) -> bytes:
+        def decode(data: bytes | None) -> Image.Image:
+            if data is None:
+                raise ImageError("This is text: send each picture as the bytes of a JPEG or PNG file.")
             if len(data) > MAX_FRAME:
                 raise ImageError(f"A picture of {len(data):,} bytes is too large for a live stream.")
+            return open_image(data, limit=LIVE_PIXELS, apart=True)
+
+        def answer(picture: Image.Image, pipe: FaceSketchPipeline) -> bytes:
             converted = io.BytesIO()
-            getattr(pipe, direction)(open_image(data)).save(converted, "JPEG", quality=90)
+            getattr(pipe, direction)(picture).save(converted, "JPEG", quality=90)
             return converted.getvalue()
 
         with suppress(WebSocketDisconnect):
-            async for data in socket.iter_bytes():
+            while (message := await socket.receive())["type"] == "websocket.receive":
                 try:
-                    await socket.send_bytes(await asyncio.wrap_future(self.run(partial(answer, data), name)))
+                    picture = await asyncio.wrap_future(self._decoders.submit(decode, message.get("bytes")))
+                    await socket.send_bytes(await asyncio.wrap_future(self.run(partial(answer, picture), name)))
                 except (ImageError, WeightsError) as error:
                     await socket.send_text(str(error))
