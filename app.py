@@ -8,6 +8,7 @@ import signal
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -18,11 +19,16 @@ from zipfile import ZipFile
 
 import gradio as gr
 from PIL import Image
-from starlette.routing import WebSocketRoute
+from starlette.responses import Response
+from starlette.routing import Mount, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from cyclegan.directions import Direction
+from cyclegan.engines.web import export_web
 from cyclegan.faces import SEARCHED, find_face, fit_square
 from cyclegan.images import ImageError, open_image, resize_to
+from cyclegan.pipeline import FaceSketchPipeline
 from cyclegan.release import EMBEDDED, WeightsError
 from cyclegan.space.archives import list_pictures, png_name
 from cyclegan.space.serving import Models
@@ -232,6 +238,7 @@ def panel_page(name: str, models: Models) -> None:
             apply_default_css=False,
             texts=TEXTS,
             size=models.image_size,
+            first=models.first,
             examples={
                 file.stem: f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}" for file in starts
             },
@@ -317,6 +324,10 @@ def build(models: Models) -> gr.Blocks:
                 partial(hand_over, page), result, [tabs, pages[page][0]], preprocess=False, api_visibility="private"
             )
         gr.Markdown(text("about"))
+        gr.HTML(
+            html_template='<a href="device/" target="_blank" hidden>${label}</a>', label=text("device_page"),
+            js_on_load="fetch('device/release.json').then(({ ok }) => { element.querySelector('a').hidden = !ok; });",
+        )  # fmt: skip
         with gr.Accordion(text("model"), open=False):
             weights.render()
             figures = gr.Markdown(models.figures(models.first))
@@ -340,7 +351,25 @@ def keep_swept(folder: Path) -> None:
     kept = set(folder.rglob("*"))  # the examples
     while True:
         time.sleep(SWEPT)
-        sweep(folder, kept, KEPT)
+        sweep(folder, kept | set((folder / "device").rglob("*")), KEPT)
+
+
+class DevicePage(StaticFiles):
+    """The page that converts on the visitor's own device, with the headers that threads need."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+        response.headers["Cross-Origin-Embedder-Policy"] = "require-corp"
+        return response
+
+
+def make_device_page(weights: str, folder: Path) -> None:
+    """Export that page for the release that is shown first; without it the server converts everything."""
+    try:
+        export_web(FaceSketchPipeline.from_pretrained(weights, device="cpu"), folder)
+    except Exception as error:  # no network, no package: whatever it is, the app goes on
+        warnings.warn(f"Visitors cannot convert on their own devices: {error}", stacklevel=1)
 
 
 def main() -> None:
@@ -354,9 +383,17 @@ def main() -> None:
         for direction in models.load(models.offers[models.first]).generators:
             models.convert(direction, models.first, Image.new("RGB", (64, 64)))  # the first picture takes longest
         demo = build(models)
+        device = Path(folder) / "device"
+        device.mkdir()
+        Thread(target=make_device_page, args=(models.offers[models.first], device), daemon=True).start()
         Thread(target=keep_swept, args=(Path(folder),), daemon=True).start()
         demo.launch(
-            app_kwargs={"routes": [WebSocketRoute("/live/{direction}", models.live)]},
+            app_kwargs={
+                "routes": [
+                    WebSocketRoute("/live/{direction}", models.live),
+                    Mount("/device", DevicePage(directory=device, html=True)),
+                ]
+            },
             theme=gr.themes.Soft(primary_hue="indigo", neutral_hue="stone", font="sans-serif", font_mono="monospace"),
             css_paths=WEB / "style.css",
             js=(WEB / "page.js").read_text(encoding="utf-8"),

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,11 +16,13 @@ from .directions import Direction
 from .engines.build import EngineError
 from .engines.export import Format, calibration
 from .engines.export import export as export_pipeline
+from .engines.web import export_web
 from .evaluation.metrics import PROTOCOL, SIZE, find_pairs, load_pairs
 from .evaluation.report import Page, as_text, make_report
 from .files import atomic
 from .hub.client import HubError
 from .hub.deploy import deploy as deploy_space
+from .hub.deploy import deploy_static
 from .images import ImageError
 from .importing import read_generator
 from .pipeline import FaceSketchPipeline
@@ -91,24 +94,33 @@ def evaluate(
 
 
 def export(
-    format_: Annotated[Format, tyro.conf.arg(name="format")],
+    format_: Annotated[Format | Literal["web"], tyro.conf.arg(name="format")],
     out: Path,
     weights: str = str(EMBEDDED),
     int8: bool = False,
     data: Path | None = None,
+    runtime: Path | None = None,
 ) -> int:
     """Write the generators as files that run without torch, checked against it.
 
     Args:
-        format_: ONNX, or OpenVINO's own format.
+        format_: ONNX, OpenVINO's own format, or a web page that needs no server: docs/device.md.
         out: Folder for the files and a README that says how to run them; it must not exist.
         weights: A release: a folder, or a repository on the Hub. Not given: the embedded weights.
         int8: Compute in 8 bits: faster, and the pictures differ by more; see docs/performance.md.
         data: A folder with `photos` and `sketches`, 16 of which 8 bits are fitted to. Not given: generated pictures.
+        runtime: For the web: the `dist` folder of onnxruntime-web. Not given: it is fetched from npm's registry.
     """
     if out.exists():
         raise EngineError(f"{out} is there already: give another --out.")
+    if format_ == "web" and int8:
+        raise EngineError("--int8 is for onnx and openvino: the web page computes in float32.")
     pipe = FaceSketchPipeline.from_pretrained(weights, device="cpu")
+    if format_ == "web":
+        for direction, difference in export_web(pipe, out, runtime).items():
+            print(f"{out}: {direction} differs from torch by {difference:.2g} in [-1, 1].")
+        print(f"See it: python -m http.server --directory {out}")
+        return 0
     pictures = calibration(pipe, data) if int8 else None
     for name, difference in export_pipeline(pipe, format_, out, pictures).items():
         print(f"{out / name}: differs from torch by {difference:.2g} in [-1, 1].")
@@ -156,16 +168,34 @@ def import_weights(
     return 0
 
 
-def deploy(space: tyro.conf.Positional[str], weights: str, dry_run: bool = False, private: bool = False) -> int:
-    """Create a Gradio Space with this app, or bring it up to date.
+def deploy(
+    space: tyro.conf.Positional[str],
+    weights: str | None = None,
+    static: bool = False,
+    dry_run: bool = False,
+    private: bool = False,
+    runtime: Path | None = None,
+) -> int:
+    """Create a Space with this app, or bring it up to date.
 
     Args:
         space: The Space: USER/NAME.
-        weights: The release that it shows: USER/REPO[@REVISION]. It takes the newest commit of that when it starts.
+        weights: The release that it shows: USER/REPO[@REVISION]. A Gradio Space needs it, and takes its newest commit
+            when it starts. A static one can do without: then it has the embedded weights.
+        static: Make a static Space: the page that converts pictures on the visitor's own device, docs/device.md.
         dry_run: List what the Space would get, and send nothing.
         private: Make the Space private; one that is there already and public is refused.
+        runtime: For a static Space: as in `export`.
     """
-    print("\n".join(deploy_space(space, weights, dry_run, private)))
+    if not static:
+        if weights is None:
+            raise HubError("Give --weights USER/REPO: a Gradio Space loads its release from the Hub.")
+        print("\n".join(deploy_space(space, weights, dry_run, private)))
+        return 0
+    pipe = FaceSketchPipeline.from_pretrained(weights or EMBEDDED, device="cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        export_web(pipe, Path(folder) / "page", runtime)
+        print("\n".join(deploy_static(space, Path(folder) / "page", weights, dry_run, private)))
     return 0
 
 

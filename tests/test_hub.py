@@ -21,7 +21,7 @@ import app
 from cyclegan import FaceSketchPipeline
 from cyclegan.directions import Direction
 from cyclegan.hub.client import HubError
-from cyclegan.hub.deploy import deploy
+from cyclegan.hub.deploy import deploy, deploy_static
 from cyclegan.hub.uploads import STATE_BRANCH, Uploads, fetch_state
 from cyclegan.release import EMBEDDED, HubUnreachableError, WeightsError
 from cyclegan.space.serving import Models
@@ -387,6 +387,23 @@ def test_a_space_gets_what_it_needs_and_the_second_time_nothing(hub: HubServer) 
     deploy("ann/demo", REPO)
     assert sorted(space.files()) == files[:-1]
     assert space.variables == {"CYCLEGAN_WEIGHTS": REPO}
+
+
+def test_a_static_space_gets_the_page_with_the_headers_for_threads(hub: HubServer, tmp_path: Path) -> None:
+    for name in ("index.html", "models/one.bin"):
+        (tmp_path / "page" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "page" / name).write_bytes(b"content")
+    files = deploy_static("ann/page", tmp_path / "page", f"{REPO}@main", dry_run=True)
+    assert files == ["README.md", "index.html", "models/one.bin"]
+    assert not hub.repos
+    assert deploy_static("ann/page", tmp_path / "page", f"{REPO}@main")[-1] == f"{hub.endpoint}/spaces/ann/page"
+    space = hub.repo("ann/page", "space")
+    assert sorted(space.files()) == files
+    front = RepoCard(space.files()["README.md"].decode()).data
+    assert front["sdk"] == "static"
+    assert front["models"] == [REPO]
+    assert front["custom_headers"]["cross-origin-embedder-policy"] == "require-corp"
+    assert deploy_static("ann/page", tmp_path / "page", f"{REPO}@main")[0] == "Nothing to do"
 
 
 def test_a_space_of_no_weights_or_of_somebody_else_is_refused(hub: HubServer) -> None:

@@ -15,9 +15,10 @@ pen.fillRect(0, 0, pad.width, pad.height);
 const send = () => {
   if (!changed) return;
   if (!stream || stream.closed) {
-    stream = new Stream("sketch_to_photo", 1);
-    stream.socket.onopen = send;
-    stream.shown = (_, resized) => {
+    stream = openStream("sketch_to_photo", 1);
+    stream.opened = send;
+    stream.shown = (delay, resized) => {
+      if (made.dataset.count > 5) compareDevice("sketch_to_photo", delay);
       made.dataset.count = Number(made.dataset.count ?? 0) + 1;
       changed ||= resized;
       send();
@@ -28,7 +29,9 @@ const send = () => {
   stream.send((context, size) => context.drawImage(pad, 0, 0, size, size));
 };
 const change = () => { changed = true; send(); };
-addEventListener("weights", () => { if (stream) { stream.close(); change(); } }); // others were chosen
+const again = () => { if (stream) { stream.close(); stream = null; change(); } };
+addEventListener("weights", again); // others were chosen
+offerDevice(again);
 
 const remember = () => {
   history.push(pen.getImageData(0, 0, pad.width, pad.height));

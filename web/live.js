@@ -4,6 +4,8 @@ const video = find("video");
 const button = find(".start");
 let stream = null;
 
+const direction = () => find("[name=direction]:checked").value;
+
 const stop = () => {
   stream?.close();
   stream = null;
@@ -15,13 +17,14 @@ const stop = () => {
 
 const open = () => {
   stream?.close();
-  stream = new Stream(find("[name=direction]:checked").value, 2, stop);
+  stream = openStream(direction(), 2, stop);
   const times = []; // of the last second
   let told = 0;
   stream.shown = (delay) => {
     const now = performance.now();
     times.push(now);
     while (times[0] < now - 1000) times.shift();
+    if (times.length > 5) compareDevice(direction(), delay / stream.depth); // as long as one picture takes
     if (now > told + 500) { // each time costs as much as a tenth of the page's work, and nobody reads faster
       find(".rate").textContent = words.rate.replace("{fps}", times.length).replace("{delay}", Math.round(delay));
       told = now;
@@ -62,4 +65,5 @@ button.onclick = () => (stream ? stop() : start());
 find(".mirror").onchange = (event) => video.classList.toggle("mirrored", event.target.checked);
 for (const choice of element.querySelectorAll("[name=direction]")) choice.onchange = () => { if (stream) open(); };
 addEventListener("weights", () => { if (stream) open(); }); // others were chosen
+offerDevice(() => { if (stream) open(); });
 document.addEventListener("visibilitychange", () => { if (document.hidden) stop(); });

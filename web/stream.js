@@ -20,6 +20,7 @@ class Stream {
     this.depth = depth;
     this.small = Object.assign(document.createElement("canvas"), { width: props.size, height: props.size });
     this.socket = new WebSocket(address);
+    this.socket.onopen = () => this.opened?.();
     this.socket.onmessage = ({ data }) => this.receive(data);
     this.socket.onclose = () => { if (!this.closed) { this.closed = true; say(words.lost); lost(); } };
   }
@@ -55,3 +56,93 @@ class Stream {
     this.socket.close();
   }
 }
+
+// What can take a stream's place: pictures are converted on this device, by the page of docs/device.md that the app has
+// beside it. Gradio's page lacks the headers for threads, so it is one thread, or WebGPU.
+class Device {
+  constructor(direction, depth) {
+    Object.assign(this, { direction, depth, waiting: 0 });
+    this.small = Object.assign(document.createElement("canvas"), { width: props.size, height: props.size });
+    findDevice(direction).then(() => this.opened?.(), refuse); // until then nothing is sent, not to the server either
+  }
+
+  get ready() {
+    return device.runner && this.waiting < this.depth;
+  }
+
+  async send(draw) {
+    this.waiting++;
+    const since = performance.now();
+    const context = this.small.getContext("2d");
+    context.imageSmoothingQuality = "high";
+    draw(context, props.size);
+    try {
+      const image = await createImageBitmap(this.small);
+      const answer = await device.runner.convert(this.direction, image, { width: props.size, height: props.size });
+      if (this.closed) return;
+      Object.assign(made, { width: props.size, height: props.size });
+      made.getContext("2d").putImageData(answer.made, 0, 0);
+    } catch (problem) {
+      refuse(problem);
+    } finally {
+      this.waiting--;
+    }
+    if (!this.closed) this.shown?.(performance.now() - since, false);
+  }
+
+  close() {
+    this.closed = true;
+  }
+}
+
+const here = find(".here");
+const device = { runner: null, milliseconds: Infinity };
+
+// The device cannot: the server goes on
+const refuse = (problem) => {
+  console.warn(problem);
+  device.found = device.runner = null;
+  here.checked = false;
+  here.dispatchEvent(new Event("change"));
+  say(words.no_device);
+};
+
+const startDevice = async (direction) => {
+  const base = new URL("device/", `${window.gradio_config?.root ?? location.origin}/`);
+  const { Runner, measure, offers } = await import(new URL("modules/engine.js", base));
+  const release = await (await fetch(new URL("release.json", base))).json();
+  const start = (engine) => new Runner(release, base.href, engine);
+  const engines = (await offers()).filter(({ threads }) => threads === 1);
+  const { fastest, times } = await measure(engines, start, direction, props.size);
+  device.milliseconds = Math.min(...Object.values(times));
+  device.runner = start(fastest);
+};
+// Starts the fastest way of this device, once
+const findDevice = (direction) => {
+  device.found ??= startDevice(direction);
+  return device.found;
+};
+
+// After some answers of the server: the device takes over where it is faster, and the visitor did not choose
+const compareDevice = async (direction, delay) => {
+  if (device.compared || here.parentElement.hidden || here.dataset.chosen) return;
+  device.compared = true;
+  await findDevice(direction).catch(() => {});
+  if (!(device.milliseconds < delay) || here.dataset.chosen) return;
+  here.checked = true;
+  here.dispatchEvent(new Event("change"));
+};
+
+// Shows the choice if the app has the page for the device. changed: starts the stream anew
+const offerDevice = async (changed) => {
+  const page = new URL("device/release.json", `${window.gradio_config?.root ?? location.origin}/`);
+  here.parentElement.hidden = !(await fetch(page, { method: "HEAD" }).catch(() => ({}))).ok;
+  here.onclick = () => { here.dataset.chosen = true; };
+  here.onchange = changed;
+};
+
+const openStream = (...settings) => {
+  here.disabled = ![undefined, props.first].includes(window.chosenWeights); // the page has no other weights
+  if (here.disabled) here.checked = false;
+  return here.checked ? new Device(...settings) : new Stream(...settings);
+};

@@ -43,18 +43,72 @@ def deploy(space: str, weights: str, dry_run: bool = False, private: bool = Fals
             done.append(f"CYCLEGAN_WEIGHTS={variable}")
         content: dict[str, Path | bytes] = {name: root / name for name in sorted(names)}
         content["README.md"] = _front_page(root / "README.md", repo, preload=not hidden)
-        extra = set(api.list_repo_files(space, repo_type="space")) - names - {".gitattributes"}
-        # The client leaves out what is there already, and makes no empty commit
-        operations = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=file) for name, file in content.items()]
-        removals = [CommitOperationDelete(path_in_repo=name) for name in sorted(extra)]
-        commit = api.create_commit(space, [*operations, *removals], commit_message="Update the app", repo_type="space")
+        commit = _replace_files(api, space, content, "Update the app")
     except HTTP_ERRORS as error:
         raise HubError(f"{space} could not be brought up to date with {repo}: {one_line(error)}") from None
-    if commit.oid != before:
-        done.append(f"Files committed as {commit.oid[:7]}")
+    if commit != before:
+        done.append(f"Files committed as {commit[:7]}")
     if hidden:
         done.append(f"{repo} is private: give the Space a secret HF_TOKEN that may read it.")
     return [*(done or ["Nothing to do"]), f"{api.endpoint}/spaces/{space}"]
+
+
+STATIC = """---
+title: Face photo ↔ sketch, on your own device
+emoji: ✏️
+sdk: static
+pinned: false
+license: other
+custom_headers:
+  cross-origin-embedder-policy: require-corp
+  cross-origin-opener-policy: same-origin
+  cross-origin-resource-policy: cross-origin
+---
+Pictures are converted in the visitor's own browser: none is uploaded.
+"""
+
+
+def deploy_static(
+    space: str, folder: Path, weights: str | None, dry_run: bool = False, private: bool = False
+) -> list[str]:
+    """Create or update a static Space with an exported page, and nothing else.
+
+    Args:
+        space: USER/NAME. folder: what `export --format web` made. weights: the repository that the card names.
+        dry_run: send nothing.
+
+    Returns:
+        What it did, or would do, line by line.
+
+    Raises:
+        HubError: the Hub refuses.
+    """
+    files: dict[str, Path | bytes] = {
+        file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*")) if file.is_file()
+    }
+    card = RepoCard(STATIC)
+    if weights:
+        card.data["models"] = [split_revision(weights)[0]]
+    files["README.md"] = str(card).encode()
+    if dry_run:
+        return sorted(files)
+    try:
+        api, space = writable(space, private, "space", space_sdk="static")
+        before = api.space_info(space).sha
+        commit = _replace_files(api, space, files, "Update the page")
+    except HTTP_ERRORS as error:
+        raise HubError(f"{space} could not be brought up to date: {one_line(error)}") from None
+    done = [f"Files committed as {commit[:7]}"] if commit != before else ["Nothing to do"]
+    return [*done, f"{api.endpoint}/spaces/{space}"]
+
+
+def _replace_files(api: HfApi, space: str, content: dict[str, Path | bytes], message: str) -> str:
+    """Make these the only files of a Space, in one commit -> its hash, or that of the last where nothing changes."""
+    extra = set(api.list_repo_files(space, repo_type="space")) - set(content) - {".gitattributes"}
+    # The client leaves out what is there already, and makes no empty commit
+    operations = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=file) for name, file in content.items()]
+    removals = [CommitOperationDelete(path_in_repo=name) for name in sorted(extra)]
+    return api.create_commit(space, [*operations, *removals], commit_message=message, repo_type="space").oid
 
 
 def _front_page(readme: Path, repo: str, preload: bool) -> bytes:

@@ -1,0 +1,282 @@
+"""The page that needs no server, in headless Chromium: milliseconds of a picture, the first visit, Live and Draw.
+
+    python -m benchmarks.browser --json > browser.json
+
+`wasm` is what the page runs; `wasm-plain` is the plain ONNX export of the same generator in the same runtime, measured
+in the same run, the two taking turns.
+"""
+
+import base64
+import functools
+import http.server
+import json
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import tyro
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from cyclegan import FaceSketchPipeline
+from cyclegan.engines.onnx import sample, to_onnx
+from cyclegan.engines.web import export_web, pack
+from cyclegan.images import denormalise, normalise
+from cyclegan.release import EMBEDDED
+
+from .live import COUNT, film, find_chromium
+
+
+@dataclass(frozen=True)
+class Options:
+    """Measure the page that `python -m cyclegan export --format web` makes."""
+
+    weights: str = str(EMBEDDED)
+    """A release: a folder, or a repository on the Hub. Not given: the embedded weights."""
+    sizes: tuple[int, ...] = (128, 256)
+    """Sides of the pictures in pixels."""
+    threads: tuple[int, ...] = (1, 2)
+    """How many threads WebAssembly may use."""
+    turns: int = 6
+    """Turns that the page's graph and the plain one take."""
+    pictures: int = 5
+    """Pictures of a turn."""
+    seconds: float = 10
+    """How long Live is counted at each size; 0 leaves Live and Draw out."""
+    runtime: Path | None = None
+    """The `dist` folder of onnxruntime-web. Not given: it is fetched from npm's registry."""
+    json: bool = False
+    """Print JSON instead of the tables."""
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """A static host, with the headers that threads need or without. It counts what it is asked and what it sends.
+
+    Attributes:
+        changes: by a part of the path, what to do to the file.
+    """
+
+    def __init__(self, folder: Path, isolated: bool) -> None:
+        super().__init__(("127.0.0.1", 0), functools.partial(_Handler, directory=str(folder)))
+        self.folder, self.isolated = folder, isolated
+        self.asked: list[str] = []
+        self.sent: list[tuple[float, int]] = []  # when, in seconds since 1970, and how many bytes
+        self.changes: dict[str, Callable[[bytes], bytes]] = {}
+        self.url = f"http://127.0.0.1:{self.server_port}/"
+
+
+class _Handler(http.server.SimpleHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path)
+        for name, change in self.server.changes.items():
+            if name in self.path:
+                content = change((self.server.folder / self.path[1:]).read_bytes())
+                self.send_response(200)
+                self.send_header("Content-Type", self.guess_type(self.path))
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+                return
+        super().do_GET()
+
+    def send_header(self, keyword: str, value: str) -> None:
+        if keyword == "Content-Length":
+            self.server.sent.append((time.time(), int(value)))
+        super().send_header(keyword, value)
+
+    def end_headers(self) -> None:
+        if self.server.isolated:
+            self.send_header("Cross-Origin-Opener-Policy", "same-origin")
+            self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
+            self.send_header("Cross-Origin-Resource-Policy", "same-origin")
+        super().end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@contextmanager
+def serving(folder: Path, isolated: bool = True) -> Iterator[Server]:
+    with Server(folder, isolated) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+
+
+# Lets the graphs take turns on one picture -> milliseconds of each, and the first one's pixels
+TURNS = """async ({ directions, threads, direction, size, pixels, turns, pictures }) => {
+  const { Runner } = await import(new URL("modules/engine.js", location));
+  const release = await (await fetch("release.json")).json();
+  const image = new ImageData(Uint8ClampedArray.from(atob(pixels), (letter) => letter.charCodeAt(0)), size, size);
+  const times = {};
+  const runners = {};
+  let made;
+  for (const [name, models] of Object.entries(directions)) {
+    runners[name] = new Runner({ ...release, directions: models }, location.href, { kind: "wasm", threads });
+    const answer = await runners[name].convert(direction, image);
+    made ??= answer.made.data;
+    times[name] = [];
+  }
+  for (let turn = 0; turn < turns; turn++) {
+    for (const [name, runner] of Object.entries(runners)) {
+      await runner.convert(direction, image);
+      for (let picture = 0; picture < pictures; picture++) {
+        times[name].push((await runner.convert(direction, image)).milliseconds);
+      }
+    }
+  }
+  for (const runner of Object.values(runners)) runner.end();
+  return { times, made: [...made] };
+}"""
+LONGEST = """() => {
+  window.longest = 0;
+  new PerformanceObserver((list) => {
+    for (const task of list.getEntries()) window.longest = Math.max(window.longest, task.duration);
+  }).observe({ type: "longtask" });
+}"""
+
+
+@torch.inference_mode()
+def measure(page: Page, pipe: FaceSketchPipeline, folder: Path, options: Options) -> list[dict[str, Any]]:
+    """The rows: each direction, number of threads and size."""
+    directions = json.loads((folder / "release.json").read_text())["directions"]
+    plain = {}
+    for direction, generator in pipe.generators.items():
+        draft = folder / "plain.onnx"
+        to_onnx(generator, draft)
+        model = pack(draft.read_bytes(), folder, f"models/plain-{direction}")
+        plain[direction] = {"model": model, "multiple": generator.multiple, "conditions": 0}
+    rows = []
+    for direction, generator in pipe.generators.items():
+        for size in options.sizes:
+            pixels = denormalise(sample(1, size))  # (1, 3, size, size)
+            opaque = torch.cat([pixels[0], torch.full((1, size, size), 255, dtype=torch.uint8)]).permute(1, 2, 0)
+            wanted = denormalise(generator(normalise(pixels)))[0].permute(1, 2, 0).numpy().astype(float)
+            for threads in options.threads:
+                task = {
+                    "directions": {"wasm": directions, "wasm-plain": plain},
+                    "pixels": base64.b64encode(opaque.numpy().tobytes()).decode(),
+                    "direction": direction,
+                    "threads": threads,
+                    "size": size,
+                    "turns": options.turns,
+                    "pictures": options.pictures,
+                }
+                found = page.evaluate(TURNS, task)
+                made = np.array(found["made"], float).reshape(size, size, 4)[..., :3]
+                for engine, times in found["times"].items():
+                    p50, p95 = np.percentile(times, (50, 95))
+                    rows.append(
+                        {
+                            "engine": engine,
+                            "threads": threads,
+                            "direction": direction,
+                            "size": size,
+                            "ms_p50": round(p50, 1),
+                            "ms_p95": round(p95, 1),
+                            "difference": round(float(np.abs(made - wanted).mean() / 127.5), 6),
+                        }
+                    )
+    return rows
+
+
+def visit(browser: Browser, server: Server) -> dict[str, Any]:
+    """What the first visit costs until the first picture is there."""
+    server.sent.clear()
+    with browser.new_context() as context:
+        page = context.new_page()
+        start = time.time()
+        page.goto(server.url)
+        page.locator("#photo_to_sketch .starts button").nth(1).click()
+        panel = page.locator("#photo_to_sketch[data-first]")
+        there = float(panel.get_attribute("data-first") or 0) / 1000
+    sent = [size for at, size in server.sent if at <= there]  # what comes later is for the other direction, and offline
+    return {
+        "bytes_compressed": sum(sent),
+        "requests": len(sent),
+        "seconds_to_first_picture": round(there - start, 2),
+    }
+
+
+def live(page: Page, size: int, seconds: float) -> dict[str, Any]:
+    page.get_by_role("tab", name="Live").click()
+    page.locator("select.live-size").select_option(str(size))
+    page.get_by_role("button", name="Start the camera").click()
+    time.sleep(3)
+    page.evaluate(LONGEST)
+    page.evaluate(COUNT.replace('".made"', '"#live .made"'))
+    time.sleep(seconds)
+    seen = page.evaluate("window.seen")
+    longest = page.evaluate("window.longest")
+    page.get_by_role("button", name="Stop").click()
+    return {
+        "size": size,
+        "pictures_per_second": round(seen["distinct"] / seconds, 1),
+        "median_delay_ms": round(float(np.median(seen["delays"] or [0]))),
+        "longest_task_ms": round(longest),
+    }
+
+
+def draw(page: Page) -> dict[str, Any]:
+    """How long after a stroke its photo is there."""
+    page.get_by_role("tab", name="Draw").click()
+    page.locator("#draw .starts button").first.click()
+    box = page.locator(".pad").bounding_box()
+    assert box
+    delays = []
+    for stroke in range(12):
+        page.wait_for_timeout(600)  # what was under way is done
+        page.mouse.move(box["x"] + 60, box["y"] + 60 + 10 * stroke)
+        page.mouse.down()
+        page.mouse.up()
+        page.wait_for_timeout(600)
+        delays.append(float(page.locator("#draw .made").get_attribute("data-delay") or 0))
+    return {"size": int(page.locator("select.size").input_value()), "median_delay_ms": round(float(np.median(delays)))}
+
+
+def main() -> None:
+    options = tyro.cli(Options)
+    pipe = FaceSketchPipeline.from_pretrained(options.weights, device="cpu")
+    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
+        folder = Path(scratch) / "site"
+        export_web(pipe, folder, options.runtime)
+        flags = film(Path(scratch) / "film.mjpeg")
+        with (
+            serving(folder) as server,
+            playwright.chromium.launch(executable_path=find_chromium(), args=flags) as browser,
+        ):
+            found: dict[str, Any] = {"load": visit(browser, server)}
+            with browser.new_context(permissions=["camera"], bypass_csp=True) as context:
+                page = context.new_page()
+                page.goto(f"{server.url}release.json")  # nothing else runs
+                found = {"rows": measure(page, pipe, folder, options), **found}
+                if options.seconds:
+                    page.goto(server.url)
+                    page.locator("#photo_to_sketch .starts button").nth(1).click()
+                    page.wait_for_selector("[data-ready=measured]", state="attached", timeout=120_000)
+                    found["engine"] = page.locator("select.engine").input_value()
+                    sizes = [int(text.split()[0]) for text in page.locator("select.live-size option").all_inner_texts()]
+                    found["live"] = [live(page, size, options.seconds) for size in sizes]
+                    found["draw"] = draw(page)
+    if options.json:
+        print(json.dumps(found, indent=1))
+        return
+    for name, part in found.items():
+        table = part if isinstance(part, list) else [part if isinstance(part, dict) else {name: part}]
+        print(f"\n| {' | '.join(table[0])} |\n|{' --- |' * len(table[0])}")
+        for row in table:
+            print(f"| {' | '.join(map(str, row.values()))} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""A folder of plain files that converts pictures in the visitor's own browser: any static host serves it."""
+
+import base64
+import gzip
+import hashlib
+import io
+import json
+import os
+import tarfile
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..directions import Direction
+from ..files import atomic, cache_folder
+from ..networks import Generator
+from ..pipeline import FaceSketchPipeline
+from .build import EngineError, needs
+from .onnx import sample
+from .wasm import TILE, write_graph
+
+ROOT = Path(__file__).parents[2]
+RUNTIME = "1.30.0"  # of onnxruntime-web, and what npm says that package must be
+INTEGRITY = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
+ENGINES = {"wasm": ("ort.wasm.min.mjs", "ort-wasm-simd-threaded"),
+           "webgpu": ("ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify")}  # fmt: skip
+LIMIT = 0.003  # mean absolute difference from torch in float32, in [-1, 1]
+NOTICE = "\n\nonnxruntime-web {version}, in runtime/, is under the same terms:\n\nCopyright (c) Microsoft Corporation\n"
+
+
+def export_web(pipe: FaceSketchPipeline, out: Path, runtime: Path | None = None) -> dict[str, float]:
+    """Write the page, its modules, the models, the runtime and what they need into a folder.
+
+    Args:
+        pipe: on the CPU, in float32. out: a folder, which is there as a whole or not at all.
+        runtime: the `dist` folder of onnxruntime-web; None fetches it from npm's registry, once.
+
+    Returns:
+        The mean absolute difference of each model from torch in [-1, 1], by direction.
+
+    Raises:
+        EngineError: this is no checkout, the runtime cannot be had, or a model's pictures are not those of torch.
+    """
+    page = ROOT / "web" / "device"
+    if not page.is_dir():
+        raise EngineError(f"There is no {page}: run this in a checkout of the project.")
+    differences = {}
+    with needs("Exporting to the web"), atomic(out) as folder:
+        (folder / "models").mkdir(parents=True)
+        manifest: dict[str, Any] = {"source": pipe.source, "revision": pipe.revision, "image_size": pipe.image_size}
+        manifest["directions"] = {}
+        for direction, generator in pipe.generators.items():
+            draft = folder / "models" / f"{direction}.onnx"
+            write_graph(generator, draft)
+            differences[str(direction)] = _difference(draft, generator)
+            if not differences[str(direction)] <= LIMIT:
+                raise EngineError(
+                    f"The model of {direction} differs from torch by {differences[str(direction)]:.4f}, and {LIMIT} is "
+                    "let through: its weights cannot be kept in float16."
+                )
+            manifest["directions"][direction] = {
+                "model": pack(draft.read_bytes(), folder, f"models/{direction}"),
+                "multiple": TILE * generator.multiple,
+                "conditions": getattr(generator, "conditions", 0),
+            }
+            draft.unlink()
+        step = max((one["multiple"] for one in manifest["directions"].values()), default=1)
+        manifest["sizes"] = sorted({max(step, round(pipe.image_size * part / step) * step) for part in (0.5, 0.75, 1)})
+        manifest["controls"] = {"styles": list(getattr(pipe, "styles", ())), "colours": []}
+        if manifest["directions"].get(Direction.SKETCH_TO_PHOTO, {}).get("conditions"):
+            manifest["controls"]["colours"] = ["skin", "hair", "background"]
+        manifest["runtime"] = dict(_runtime(folder, runtime or fetch_runtime()))
+        _copy(folder, manifest)
+    return differences
+
+
+def _copy(folder: Path, manifest: dict[str, Any]) -> None:
+    """The page and what belongs to it, with the manifest and the service worker, which name them all."""
+    web = ROOT / "web"
+    files = {file.relative_to(web / "device"): file for file in (web / "device").rglob("*") if file.is_file()}
+    files |= {file.relative_to(web): file for file in (web / "texts").glob("*.json")}
+    files |= {file.relative_to(ROOT): file for file in (ROOT / "examples").glob("*/*.png")}
+    for name, source in sorted(files.items()):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(source.read_bytes())
+    manifest["languages"] = sorted(file.stem for file in (web / "texts").glob("*.json"))
+    for kind in ("photos", "sketches"):
+        manifest[kind] = sorted(name.as_posix() for name in files if kind in name.parts)
+    terms = (ROOT / "LICENSE").read_text(encoding="utf-8")
+    body = "\n\n".join(part for part in terms.split("\n\n")[1:] if not part.startswith("Copyright"))
+    (folder / "LICENSE").write_text(f"{terms}{NOTICE.format(version=RUNTIME)}\n{body}", encoding="utf-8")
+    (folder / "release.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    shell = sorted(file for file in folder.rglob("*") if file.is_file() and file.suffix != ".bin")
+    names = ["./", *(file.relative_to(folder).as_posix() for file in shell if file.name != "sw.js")]
+    version = hashlib.sha256(b"".join(file.read_bytes() for file in shell)).hexdigest()[:16]
+    worker = (folder / "sw.js").read_text(encoding="utf-8")
+    (folder / "sw.js").write_text(
+        f'const VERSION = "{version}";\nconst FILES = {json.dumps(names)};\n{worker}', encoding="utf-8"
+    )
+
+
+def pack(content: bytes, folder: Path, name: str) -> dict[str, Any]:
+    """Write a large file as it travels on any host: gzip, named by its hash -> what the page checks it with."""
+    packed = gzip.compress(content, mtime=0)
+    digest = hashlib.sha256(packed).digest()
+    path = folder / f"{name}-{digest.hex()[:16]}.bin"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(packed)
+    return {
+        "name": path.relative_to(folder).as_posix(),
+        "bytes": len(packed),
+        "sha256": base64.b64encode(digest).decode(),
+    }
+
+
+def _runtime(folder: Path, source: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    for engine, (module, binary) in ENGINES.items():
+        target = folder / "runtime" / RUNTIME
+        target.mkdir(parents=True, exist_ok=True)
+        for name in (module, f"{binary}.mjs"):
+            try:
+                (target / name).write_bytes((source / name).read_bytes())
+                content = (source / f"{binary}.wasm").read_bytes()
+            except OSError as error:
+                raise EngineError(f"{error}: --runtime is the dist folder of onnxruntime-web {RUNTIME}.") from None
+        at = f"runtime/{RUNTIME}"
+        yield (
+            engine,
+            {
+                "module": f"{at}/{module}",
+                "loader": f"{at}/{binary}.mjs",
+                "binary": pack(content, folder, f"{at}/{engine}"),
+            },
+        )
+
+
+def fetch_runtime() -> Path:
+    """The files of onnxruntime-web in the cache, fetched and checked if they are not there."""
+    target = cache_folder() / "onnxruntime-web" / RUNTIME
+    if target.is_dir():
+        return target
+    registry = os.environ.get("NPM_CONFIG_REGISTRY", "https://registry.npmjs.org").rstrip("/")
+    url = f"{registry}/onnxruntime-web/-/onnxruntime-web-{RUNTIME}.tgz"
+    try:
+        with urllib.request.urlopen(url, timeout=60) as answer:
+            package = answer.read()
+    except (OSError, ValueError) as error:
+        raise EngineError(
+            f"onnxruntime-web did not arrive from {url} ({error}): try again, or give its dist folder with --runtime."
+        ) from None
+    if base64.b64encode(hashlib.sha512(package).digest()).decode() != INTEGRITY:
+        raise EngineError(f"{url} is not the onnxruntime-web {RUNTIME} that was pinned: give another with --runtime.")
+    wanted = {name for module, binary in ENGINES.values() for name in (module, f"{binary}.mjs", f"{binary}.wasm")}
+    with atomic(target) as partial, tarfile.open(fileobj=io.BytesIO(package)) as archive:
+        partial.mkdir()
+        for member in archive:
+            name = member.name.removeprefix("package/dist/")
+            if name in wanted and (file := archive.extractfile(member)):
+                (partial / name).write_bytes(file.read())
+    return target
+
+
+@torch.inference_mode()
+def _difference(path: Path, generator: Generator) -> float:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    step = TILE * generator.multiple
+    pictures = sample(1, 4 * step)
+    condition = torch.zeros(1, getattr(generator, "conditions", 0))
+    differences = []
+    for some in (pictures, pictures[..., : 2 * step, : 3 * step].contiguous()):
+        feeds = {"picture": some.numpy()} | ({"condition": condition.numpy()} if condition.numel() else {})
+        differences.append((torch.from_numpy(session.run(None, feeds)[0]) - generator(some)).abs().mean().item())
+    return max(differences)

@@ -1,0 +1,364 @@
+"""The page that needs no server, exported and opened in a real browser."""
+
+import base64
+import io
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import httpx
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, picture, run
+from PIL import Image
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from benchmarks.browser import Server, serving
+from benchmarks.live import film, find_chromium
+from cyclegan import FaceSketchPipeline
+from cyclegan.engines.build import EngineError, run_onnxruntime
+from cyclegan.engines.onnx import sample
+from cyclegan.engines.wasm import write_graph
+from cyclegan.engines.web import fetch_runtime
+from cyclegan.networks import Generator
+
+CHROMIUM = find_chromium()
+DIRECTIONS = ("photo_to_sketch", "sketch_to_photo")
+SCREENSHOTS = ROOT / "screenshots"
+TEXTS = json.loads((ROOT / "web/texts/en.json").read_text(encoding="utf-8"))
+Change = Callable[[bytes], bytes]
+
+
+@pytest.mark.parametrize(
+    "generator",
+    [
+        Generator(4, 2, upsample="resize", compact=True, grey=True),
+        Generator(4, 1, padding="zero", upsample="resize", compact=True),
+        Generator(4, 1),
+        Generator(4, 1, padding="zero"),
+    ],
+    ids=["compact", "zero", "paper", "paper-zero"],
+)
+def test_a_graph_for_the_browser_is_its_generator(tmp_path: Path, generator: Generator) -> None:
+    for weight in generator.parameters():
+        weight.data = (3 * weight.data).half().float()  # as it is stored
+    write_graph(generator.eval(), tmp_path / "graph.onnx")
+    engine = run_onnxruntime(tmp_path / "graph.onnx")
+    for height, width in ((32, 32), (96, 64), (64, 128)):
+        pictures = sample(1, 128)[..., :height, :width].contiguous()
+        with torch.inference_mode():
+            assert (engine(pictures) - generator(pictures)).abs().max() < 1e-4
+
+
+@pytest.fixture(scope="module")
+def site(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The exported folder of the tiny release."""
+    out = tmp_path_factory.mktemp("site") / "out"
+    try:
+        fetch_runtime()
+    except EngineError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+    result = run("-m", "cyclegan", "export", "--weights", release, "--format", "web", "--out", out, cwd=ROOT)
+    assert result.returncode == 0, result.stderr
+    assert "photo_to_sketch differs from torch by" in result.stdout
+    return out
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    if not CHROMIUM and not os.environ.get("CI"):
+        pytest.skip("There is no Chromium: install one, or set CHROMIUM to its path.")
+    flags = [
+        *film(tmp_path_factory.mktemp("camera") / "face.mjpeg"),
+        "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader",
+    ]  # fmt: skip
+    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=CHROMIUM, args=flags) as browser:
+        yield browser
+
+
+@pytest.fixture
+def plain(site: Path) -> Iterator[Server]:
+    with serving(site, isolated=False) as server:
+        yield server
+
+
+@pytest.fixture
+def isolated(site: Path) -> Iterator[Server]:
+    with serving(site) as server:
+        yield server
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    with browser.new_context(viewport={"width": 1280, "height": 900}, permissions=["camera"]) as context:
+        context.add_init_script("Object.defineProperty(navigator, 'gpu', { value: undefined })")  # it has its own test
+        yield context
+
+
+def visit(context: BrowserContext, url: str) -> Page:
+    page = context.new_page()
+    page.goto(url)
+    expect(page.get_by_role("tab", name="To sketch")).to_be_visible()
+    return page
+
+
+def ready(page: Page) -> None:
+    expect(page.locator("html")).to_have_attribute("data-ready", "measured", timeout=60_000)
+
+
+def give(page: Page, direction: str, file: Path, count: int = 1) -> Image.Image:
+    page.get_by_role("tab", name="To sketch" if direction == "photo_to_sketch" else "To photo").click()
+    panel = page.locator(f"#{direction}")
+    panel.locator("input[type=file]").first.set_input_files(file)
+    expect(panel).to_have_attribute("data-count", str(count), timeout=30_000)
+    return pixels(page, f"#{direction} canvas.made")
+
+
+def pixels(page: Page, canvas: str) -> Image.Image:
+    url = page.locator(canvas).evaluate("canvas => canvas.toDataURL()")
+    return Image.open(io.BytesIO(base64.b64decode(url.split(",")[1]))).convert("RGB")
+
+
+def difference(one: Image.Image, other: Image.Image) -> float:
+    assert one.size == other.size
+    return float(np.abs(np.asarray(one, float) - np.asarray(other, float)).mean() / 127.5)
+
+
+@pytest.mark.parametrize("host", ["plain", "isolated"])
+def test_both_ways_are_converted_as_in_python(
+    request: pytest.FixtureRequest, context: BrowserContext, release: Path, tmp_path: Path, host: str
+) -> None:
+    server: Server = request.getfixturevalue(host)
+    pipe: Any = FaceSketchPipeline.from_pretrained(release, device="cpu")
+    picture(3, (32, 32)).save(tmp_path / "mine.png")
+    page = visit(context, server.url)
+    for direction in DIRECTIONS:
+        made = give(page, direction, tmp_path / "mine.png")
+        assert difference(made, getattr(pipe, direction)(picture(3, (32, 32)))) < 0.004
+    threads = page.locator("select.engine option").all_inner_texts()
+    assert len(threads) == (2 if host == "isolated" and (os.cpu_count() or 1) > 1 else 1)
+    page.locator("#sketch_to_photo .back").click()
+    expect(page.locator("#sketch_to_photo .again canvas")).to_have_count(3)
+
+
+def test_nothing_leaves_the_device_and_the_page_works_offline(
+    plain: Server, context: BrowserContext, tmp_path: Path
+) -> None:
+    foreign: list[str] = []
+    context.on(
+        "request", lambda sent: None if sent.url.startswith((plain.url, "blob:", "data:")) else foreign.append(sent.url)
+    )
+    picture(3, (32, 32)).save(tmp_path / "mine.png")
+    page = visit(context, plain.url)
+    first = give(page, "photo_to_sketch", tmp_path / "mine.png")
+    ready(page)
+    page.evaluate("async () => { await navigator.serviceWorker.ready }")
+    plain.asked.clear()
+    for count, direction in ((2, "photo_to_sketch"), (1, "sketch_to_photo")):
+        give(page, direction, tmp_path / "mine.png", count)
+    page.get_by_role("tab", name="Draw").click()
+    page.locator("#draw .starts button").first.click()
+    expect(page.locator("#draw .made")).to_have_attribute("data-count", "1")
+    assert set(plain.asked) <= {"/sw.js"}  # by which the browser sees, when it likes, whether the page is the newest
+
+    context.set_offline(True)
+    page.reload()
+    assert give(page, "photo_to_sketch", tmp_path / "mine.png").tobytes() == first.tobytes()
+    assert give(page, "sketch_to_photo", tmp_path / "mine.png")
+    assert not foreign
+
+
+def test_a_picture_is_framed_saved_and_sent_on(
+    plain: Server, context: BrowserContext, release: Path, tmp_path: Path
+) -> None:
+    wide = picture(3, (64, 32))
+    wide.save(tmp_path / "wide.png")
+    pipe = FaceSketchPipeline.from_pretrained(release, device="cpu")
+    page = visit(context, plain.url)
+    made = give(page, "photo_to_sketch", tmp_path / "wide.png")
+    assert difference(made, pipe.photo_to_sketch(wide.crop((16, 0, 48, 32)))) < 0.004
+    panel = page.locator("#photo_to_sketch")
+    square = panel.get_by_role("group", name="What is converted")
+    square.focus()
+    for _ in range(40):
+        square.press("ArrowLeft")
+    expect(panel.locator(".framing")).to_have_value("own")
+    page.wait_for_timeout(300)
+    left = pipe.photo_to_sketch(wide.crop((0, 0, 32, 32)))
+    assert difference(pixels(page, "#photo_to_sketch canvas.made"), left) < 0.004
+    with page.expect_download() as download:
+        panel.get_by_role("button", name="Save").click()
+    assert difference(Image.open(download.value.path()).convert("RGB"), left) < 0.004
+    panel.locator(".framing").select_option("whole")
+    page.wait_for_timeout(300)
+    assert pixels(page, "#photo_to_sketch canvas.made").size == (64, 32)
+    panel.get_by_role("button", name="Turn this sketch into a photo").click()
+    expect(page.locator("#sketch_to_photo")).to_have_attribute("data-count", "1")
+
+
+def test_the_camera_runs_and_several_pictures_come_in_a_zip(
+    plain: Server, context: BrowserContext, tmp_path: Path
+) -> None:
+    page = visit(context, plain.url)
+    page.get_by_role("tab", name="Live").click()
+    page.get_by_role("button", name="Start the camera").click()
+    expect(page.locator(".rate")).to_contain_text("a second", timeout=20_000)
+    page.get_by_role("button", name="Stop").click()
+    for number in range(2):
+        picture(number).save(tmp_path / f"{number}.jpg")
+    (tmp_path / "notes.txt").write_text("no picture")
+    page.get_by_role("tab", name="Batch").click()
+    page.locator("#batch input[type=file]").set_input_files(
+        [tmp_path / name for name in ("0.jpg", "1.jpg", "notes.txt")]
+    )
+    expect(page.get_by_text("2 of 3 converted.")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("notes.txt is not a picture")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download all, as a zip").click()
+    with ZipFile(download.value.path()) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == ["0.png", "1.png"]
+        assert Image.open(archive.open("1.png")).size == (32, 32)
+
+
+FULL = b"""export const env = { wasm: {} };
+export const InferenceSession = { create() { throw new RangeError("Out of memory"); } };"""
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "sentence"),
+    [
+        ("models/photo", lambda content: content[:-100], "A file did not arrive whole"),
+        ("runtime/1.30.0/wasm", lambda content: content[:-100], "A file did not arrive whole"),
+        ("models/photo", lambda content: content[:-1] + b"x", "A file is not the one that belongs to this page"),
+        ("worker.js", lambda content: b"delete globalThis.WebAssembly;" + content, "cannot run WebAssembly"),
+        ("worker.js", lambda content: b"delete globalThis.DecompressionStream;" + content, "This browser is too old"),
+        ("ort.wasm", lambda content: FULL, "There is not enough memory"),
+    ],
+    ids=["cut-model", "cut-runtime", "hash", "no-wasm", "old", "memory"],
+)
+def test_what_goes_wrong_is_a_sentence(
+    plain: Server, context: BrowserContext, file: str, change: Change, sentence: str
+) -> None:
+    plain.changes[file] = change
+    page = visit(context, plain.url)
+    expect(page.locator(".status")).to_contain_text(sentence, timeout=20_000)
+    if file == "models/photo":  # once the file is right, the page goes on
+        plain.changes.clear()
+        page.locator("#photo_to_sketch .starts button").first.click()
+        expect(page.locator("#photo_to_sketch")).to_have_attribute("data-count", "1", timeout=20_000)
+
+
+@pytest.mark.parametrize(
+    ("error", "key"),
+    [("NotAllowedError", "NotAllowedError"), ("NotFoundError", "NotFoundError"), ("NotReadableError", "no_camera")],
+)
+def test_a_camera_that_is_refused_is_a_sentence(plain: Server, context: BrowserContext, error: str, key: str) -> None:
+    context.add_init_script(
+        f"navigator.mediaDevices.getUserMedia = async () => {{ throw new DOMException('no', '{error}'); }}"
+    )
+    page = visit(context, plain.url)
+    page.get_by_role("tab", name="Live").click()
+    page.get_by_role("button", name="Start the camera").click()
+    expect(page.locator(".status")).to_have_text(TEXTS[key])
+
+
+@pytest.mark.parametrize(("width", "theme"), [(390, "dark"), (1280, "light")])
+def test_the_page_fits_the_screen_and_names_its_controls(
+    browser: Browser, plain: Server, width: int, theme: Any
+) -> None:
+    SCREENSHOTS.mkdir(exist_ok=True)
+    with browser.new_context(viewport={"width": width, "height": 844}, color_scheme=theme) as context:
+        page = visit(context, plain.url)
+        for tab in page.get_by_role("tab").all():
+            tab.click()
+            name = tab.get_attribute("data-tab") or ""
+            if name in DIRECTIONS:
+                page.locator(f"#{name} .starts button").nth(1).click()
+                expect(page.locator(f"#{name}")).to_have_attribute("data-count", "1", timeout=20_000)
+            page.screenshot(path=SCREENSHOTS / f"device-{width}-{name}.png", full_page=True)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            box = tab.bounding_box()
+            assert box
+            assert box["x"] + box["width"] <= width
+            nameless = """[...document.querySelectorAll(':is(button, input, select, canvas, video)')]
+                .filter((e) => e.offsetParent && !(e.ariaLabel || e.textContent.trim() || e.labels?.length || e.title))
+                .map((e) => e.outerHTML.slice(0, 200))"""
+            assert not page.evaluate(nameless)
+
+
+def test_the_folder_says_what_is_in_it(site: Path) -> None:
+    manifest = json.loads((site / "release.json").read_text())
+    assert list(manifest["directions"]) == list(DIRECTIONS)
+    assert manifest["sizes"] == [16, 32]
+    assert (site / "LICENSE").read_text().count("Permission is hereby granted") == 2
+    assert "Microsoft" in (site / "LICENSE").read_text()
+    listed = (site / "sw.js").read_text().split("FILES = ")[1].split(";\n")[0]
+    assert set(json.loads(listed)) >= {"./", "release.json", "modules/worker.js", "texts/en.json", "icon.svg"}
+    for name in json.loads(listed)[1:]:
+        assert (site / name).is_file(), name
+
+
+def test_a_folder_that_is_no_runtime_is_a_sentence(tmp_path: Path, release: Path) -> None:
+    result = run(
+        "-m", "cyclegan", "export", "--weights", release, "--format", "web", "--out", tmp_path / "out",
+        "--runtime", tmp_path, cwd=ROOT,
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert "--runtime is the dist folder of onnxruntime-web" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+WRONG = b"""export const env = { wasm: {} };
+export class Tensor { constructor(type, data, dims) { Object.assign(this, { data, dims, dispose() {} }); } }
+export const InferenceSession = { create() { return { run: async ({ picture }) => ({ result: picture }) }; } };"""
+
+
+@pytest.mark.parametrize("wrong", [False, True], ids=["right", "wrong"])
+def test_webgpu_is_compared_with_webassembly_before_it_may_be_taken(
+    browser: Browser, plain: Server, wrong: bool
+) -> None:
+    if wrong:
+        plain.changes["ort.webgpu"] = lambda _: WRONG
+    with browser.new_context() as context:
+        page = visit(context, plain.url)
+        if not page.evaluate("async () => Boolean(await navigator.gpu?.requestAdapter())"):
+            pytest.skip("This Chromium has no WebGPU, not even SwiftShader's.")
+        page.locator("#photo_to_sketch .starts button").first.click()
+        expect(page.locator("html")).to_have_attribute("data-ready", "measured", timeout=120_000)
+        times = page.evaluate("JSON.parse(localStorage.engine).times")
+        assert set(times) == ({"wasm-1"} if wrong else {"wasm-1", "webgpu"})
+        assert page.locator("select.engine option").count() == 2
+        page.locator("select.engine").select_option("wasm-1")
+        page.reload()
+        expect(page.locator("select.engine")).to_have_value("wasm-1")
+
+
+def test_the_app_offers_the_device_to_draw_on(app_url: str, context: BrowserContext) -> None:
+    deadline = time.monotonic() + 60
+    while httpx.get(f"{app_url}/device/release.json").status_code != 200:
+        assert time.monotonic() < deadline, "the app makes no page for the device"
+        time.sleep(0.5)
+    assert httpx.get(f"{app_url}/device/").headers["Cross-Origin-Embedder-Policy"] == "require-corp"
+    page = context.new_page()
+    page.goto(app_url)
+    page.get_by_role("tab", name="Draw").click(timeout=60_000)
+    sockets: list[Any] = []
+    page.on("websocket", lambda socket: sockets.append(socket))
+    panel = page.locator("[role=tabpanel]:visible")
+    panel.get_by_label("On this device").check()
+    panel.locator(".starts button").first.click()
+    expect(panel.locator(".made")).to_have_attribute("data-count", re.compile(r"\d"), timeout=30_000)
+    assert not [socket for socket in sockets if "/live/" in socket.url]
+    panel.get_by_label("On this device").uncheck()
+    panel.locator(".starts button").nth(1).click()
+    expect(panel.locator(".made")).to_have_attribute("data-count", re.compile("[2-9]"), timeout=30_000)
+    assert [socket for socket in sockets if "/live/" in socket.url]

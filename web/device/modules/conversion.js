@@ -1,0 +1,136 @@
+// Photo to sketch, or back: a picture is given, framed and converted; before and after; and back again.
+
+import { controls } from "./controls.js";
+import { asFile, canShare, cut, findsFaces, frame, open, paint, save, share } from "./pictures.js";
+import { Square } from "./square.js";
+import { label, text } from "./texts.js";
+
+export const conversion = (app, direction, element) => {
+  const [given, made] = direction.split("_to_");
+  const other = `${made}_to_${given}`;
+  element.append(document.querySelector("#conversion").content.cloneNode(true));
+  label(element);
+  const find = (selector) => element.querySelector(selector);
+  find(".given-name").textContent = text(given);
+  find(".made-name").textContent = text(`${given}_and_${made}`);
+  find("canvas.given").setAttribute("aria-label", text(given));
+  find("canvas.before").setAttribute("aria-label", text(given));
+  find("canvas.made").setAttribute("aria-label", text(made));
+  find(".send").textContent = text(`send_${made}`);
+  find(".send").hidden = find(".back").hidden = !app.directions.includes(other);
+  find(".camera").hidden = given !== "photo";
+  find(".starts").setAttribute("aria-label", text(`${given}_examples`));
+  const framing = find(".framing");
+  for (const name of [...(findsFaces ? ["face"] : []), "middle", "own", "whole"]) framing.append(new Option(text(name), name));
+
+  let bitmap = null; // what was given
+  let wanted = false; // converted once more after this time
+  let running = false;
+  const square = new Square(find(".square"), find("canvas.given"), () => { framing.value = "own"; convert(); });
+  const condition = controls(app, direction, find(".controls"), () => convert());
+
+  const convert = async () => {
+    wanted = true;
+    if (running || !bitmap) return;
+    running = true;
+    while (wanted) {
+      wanted = false;
+      const picture = bitmap;
+      let part = framing.value === "own" && square.value;
+      if (part) part = [...part.slice(0, 2), part[2], part[2]];
+      else {
+        part = await frame(picture, framing.value === "own" ? "middle" : framing.value);
+        if (!part) {
+          app.say("no_face");
+          part = await frame(picture, "middle");
+        }
+      }
+      part = part.map(Math.round);
+      if (framing.value !== "own") square.show(framing.value === "whole" ? null : part.slice(0, 3));
+      else if (!square.value) square.show(part.slice(0, 3));
+      const small = await cut(picture, part, app.size);
+      const { width, height } = small;
+      const answer = await app.convert(direction, small, { width, height, condition: condition() });
+      if (!answer || picture !== bitmap) continue;
+      paint(find("canvas.before"), answer.given);
+      paint(find("canvas.made"), answer.made);
+      find(".split").hidden = false;
+      for (const button of element.querySelectorAll("button")) button.disabled = false;
+      find(".again").hidden = true;
+      element.dataset.count = Number(element.dataset.count ?? 0) + 1; // for who measures
+      element.dataset.first ??= performance.timeOrigin + performance.now();
+      app.slow(answer.milliseconds);
+    }
+    running = false;
+  };
+
+  const give = async (source) => {
+    try {
+      const opened = source instanceof ImageBitmap ? source : await open(source);
+      bitmap?.close();
+      bitmap = opened;
+    } catch (problem) {
+      return app.fail(problem);
+    }
+    app.say("");
+    paint(find("canvas.given"), bitmap);
+    find(".empty").classList.add("given");
+    if (framing.value === "own") framing.value = findsFaces ? "face" : "middle";
+    square.show(null);
+    await convert();
+  };
+
+  for (const input of element.querySelectorAll(".file")) {
+    input.onchange = () => { if (input.files[0]) give(input.files[0]); input.value = ""; };
+  }
+  const drop = find(".drop");
+  drop.ondragover = (event) => event.preventDefault();
+  drop.ondrop = (event) => {
+    event.preventDefault();
+    const [file] = event.dataTransfer.files;
+    if (file) give(file);
+  };
+  addEventListener("paste", (event) => {
+    const file = [...(event.clipboardData?.files ?? [])].find(({ type }) => type.startsWith("image/"));
+    if (file && app.open === direction) give(file);
+  });
+  framing.onchange = convert;
+  find(".split").oninput = ({ target }) => find(".compare").style.setProperty("--split", `${target.value}%`);
+  const file = () => asFile(find("canvas.made"), `${made}.png`);
+  find(".save").onclick = async () => save(await file());
+  find(".share").hidden = !canShare();
+  find(".share").onclick = async () => share(await file());
+  find(".back").onclick = async () => {
+    const canvas = find("canvas.made");
+    const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    const answer = await app.convert(other, pixels);
+    if (!answer) return;
+    const shown = [find("canvas.before"), canvas, answer.made].map((image) => {
+      const copy = document.createElement("canvas");
+      if (image instanceof ImageData) paint(copy, image);
+      else copy.getContext("2d", Object.assign(copy, { width: image.width, height: image.height })).drawImage(image, 0, 0);
+      return copy;
+    });
+    shown.forEach((copy, at) => {
+      copy.setAttribute("role", "img");
+      copy.setAttribute("aria-label", text([given, made, given][at]));
+    });
+    find(".again").replaceChildren(...shown);
+    find(".again").hidden = false;
+  };
+  find(".send").onclick = async () => {
+    const sent = await createImageBitmap(find("canvas.made"));
+    app.show_tab(other);
+    app.tabs[other].give(sent);
+  };
+  for (const name of app.release[given === "photo" ? "photos" : "sketches"]) {
+    const title = name.split("/").pop().split(".")[0];
+    const picture = Object.assign(new Image(), { src: name, alt: "", width: 64, height: 64, loading: "lazy" });
+    const choice = Object.assign(document.createElement("button"), { type: "button", ariaLabel: title });
+    choice.append(picture);
+    choice.onclick = async () => give(new File([await (await fetch(name)).blob()], title));
+    find(".starts").append(choice);
+  }
+  for (const button of find(".starts").children) button.disabled = false;
+  return { give, sized: convert };
+};

@@ -1,0 +1,210 @@
+// The page: reads the release, starts the runner, and opens the tabs.
+
+import { conversion } from "./conversion.js";
+import { draw } from "./draw.js";
+import { measure, name, offers, Runner } from "./engine.js";
+import { tidy } from "./files.js";
+import { live } from "./live.js";
+import { batch } from "./batch.js";
+import { has, label, read, text } from "./texts.js";
+
+const SLOW = 1500; // milliseconds of a picture from which on smaller ones are made
+const base = new URL("../", import.meta.url).href;
+const find = (selector) => document.querySelector(selector);
+const remembered = (key) => { try { return JSON.parse(localStorage.getItem(key)); } catch { return null; } };
+const remember = (key, value) => { try { localStorage.setItem(key, JSON.stringify(value)); } catch { /* private window */ } };
+
+const say = (key, values) => { find(".status").textContent = key ? text(key, values) : ""; };
+const fail = (problem) => {
+  console.warn(problem);
+  const key = has(problem.key) ? problem.key : "failed";
+  say(key, { detail: problem.detail || problem.message });
+};
+
+class App {
+  constructor(release, engines) {
+    Object.assign(this, { release, engines, say, fail, text, busy: 0, converted: 0, arrived: {}, tabs: {} });
+    this.directions = Object.keys(release.directions);
+    const kept = remembered("engine");
+    // Another release or another browser may be fastest another way
+    this.measured = kept?.for === this.key ? kept : null;
+    const wanted = remembered("engine-chosen") ?? this.measured?.fastest;
+    this.take(engines.find((engine) => name(engine) === wanted) ?? engines[0]);
+  }
+
+  get key() {
+    const models = Object.values(this.release.directions).map(({ model }) => model.name);
+    return [...models, this.release.runtime.wasm.binary.name, ...this.engines.map(name), navigator.userAgent].join(" ");
+  }
+
+  get size() {
+    return Number(find("select.size").value) || this.release.image_size;
+  }
+
+  make(engine) {
+    return new Runner(this.release, base, engine, (part, bytes) => this.progress(part, bytes));
+  }
+
+  take(engine) {
+    this.runner?.end();
+    this.engine = engine;
+    this.runner = this.make(engine);
+    this.runner.prepare(this.directions[0]).catch(fail);
+  }
+
+  progress(part, bytes) {
+    this.arrived[part] = bytes;
+    const total = this.release.runtime[this.engine.kind].binary.bytes + this.release.directions[this.directions[0]].model.bytes;
+    const sum = Object.values(this.arrived).reduce((a, b) => a + b, 0);
+    Object.assign(find(".loading"), { hidden: this.converted > 0 || sum >= total, value: Math.min(1, sum / total) });
+  }
+
+  // image: ImageData or a bitmap, which is used up. Returns { made, given, milliseconds }, or null where a sentence was said
+  async convert(direction, image, options = {}) {
+    this.busy++;
+    try {
+      const answer = await this.runner.convert(direction, image, options);
+      if (!this.converted++) this.first();
+      this.show(answer.milliseconds);
+      return answer;
+    } catch (problem) {
+      if (problem.key !== "ended") fail(problem);
+      return null;
+    } finally {
+      this.busy--;
+    }
+  }
+
+  show(milliseconds) {
+    const now = performance.now();
+    if (now < (this.shown ?? 0) + 500) return; // nobody reads faster
+    this.shown = now;
+    find(".speed").textContent = text("took", { ms: Math.round(milliseconds) });
+  }
+
+  // After the first picture: what later ones and visits need, when the page has nothing else to do
+  async first() {
+    find(".loading").hidden = true;
+    say("");
+    const idle = async () => {
+      do await new Promise((done) => (globalThis.requestIdleCallback ?? setTimeout)(done, { timeout: 2000 }));
+      while (this.busy || document.hidden);
+    };
+    try {
+      await idle();
+      await navigator.serviceWorker?.register("sw.js").catch(() => {}); // on plain http: the page works, and not offline
+      for (const direction of this.directions.slice(1)) await this.runner.prepare(direction);
+      await tidy([...Object.values(this.release.directions).map(({ model }) => model.name),
+        ...["wasm", "webgpu"].map((kind) => this.release.runtime[kind].binary.name)], base);
+      document.documentElement.dataset.ready = "offline"; // all that is needed is here
+      if (!this.measured && !remembered("engine-chosen")) {
+        await idle();
+        await this.choose();
+      }
+      document.documentElement.dataset.ready = "measured";
+    } catch (problem) {
+      console.warn(problem); // there is one way that works
+    }
+  }
+
+  async choose() {
+    const saving = navigator.connection?.saveData;
+    const engines = this.engines.filter(({ kind }) => kind === "wasm" || !saving);
+    if (engines.length > 1) {
+      const { fastest, times } = await measure(engines, (engine) => this.make(engine), this.directions[0], this.release.image_size);
+      this.measured = { for: this.key, fastest: name(fastest), times };
+      remember("engine", this.measured);
+      if (name(fastest) !== name(this.engine)) this.take(fastest);
+    }
+    this.list();
+  }
+
+  // The ways to compute, for the visitor to see and change
+  list() {
+    const choice = find("select.engine");
+    choice.replaceChildren(...this.engines.map((engine) => {
+      const time = this.measured?.times[name(engine)];
+      const words = text(engine.kind === "wasm" ? "threads" : "webgpu", { count: engine.threads });
+      return new Option(time ? `${words}: ${text("took", { ms: Math.round(time) })}` : words, name(engine));
+    }));
+    choice.value = name(this.engine);
+  }
+
+  choices() {
+    this.list();
+    find("select.engine").onchange = ({ target }) => {
+      remember("engine-chosen", target.value);
+      this.take(this.engines.find((engine) => name(engine) === target.value));
+    };
+    const { sizes, image_size: usual } = this.release;
+    for (const choice of document.querySelectorAll("select.size, select.live-size")) {
+      choice.replaceChildren(...sizes.map((size) => new Option(`${size} x ${size}`, size)));
+    }
+    find("select.size").value = remembered("size") ?? usual;
+    find("select.size").onchange = ({ target }) => {
+      remember("size", Number(target.value));
+      this.tabs[this.open]?.sized?.();
+    };
+  }
+
+  // Called with the time of each picture of a tab that is not live
+  slow(milliseconds) {
+    const least = Math.min(...this.release.sizes);
+    if (milliseconds < SLOW || this.size === least || remembered("size")) return;
+    find("select.size").value = least;
+    remember("size", least);
+    say("slow_device", { size: least });
+  }
+
+  show_tab(id) {
+    this.tabs[this.open]?.left?.();
+    this.open = id;
+    for (const section of document.querySelectorAll("main > section")) section.hidden = section.id !== id;
+    for (const tab of document.querySelectorAll("[role=tab]")) {
+      tab.setAttribute("aria-selected", tab.dataset.tab === id);
+      tab.tabIndex = tab.dataset.tab === id ? 0 : -1;
+    }
+    find("select.size").parentElement.hidden = id === "live"; // which has its own
+  }
+}
+
+const start = async () => {
+  let release;
+  try {
+    release = await (await fetch(new URL("release.json", base))).json();
+    await read(release.languages);
+  } catch (problem) {
+    find(".status").textContent = "The page did not arrive whole. Load it again.";
+    throw problem;
+  }
+  label(document);
+  const app = new App(release, await offers());
+  globalThis.app = app; // for who measures
+  app.choices();
+  const nav = find("nav");
+  const ids = [...app.directions, ...(app.directions.includes("sketch_to_photo") ? ["draw"] : []), "live", "batch"];
+  for (const id of ids) {
+    const tab = Object.assign(document.createElement("button"), { type: "button", textContent: text(id) });
+    tab.setAttribute("role", "tab");
+    tab.setAttribute("aria-controls", id);
+    tab.dataset.tab = id;
+    tab.onclick = () => app.show_tab(id);
+    nav.append(tab);
+    find(`#${id}`).setAttribute("aria-label", text(id));
+  }
+  nav.onkeydown = (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    const next = ids[(ids.indexOf(app.open) + step + ids.length) % ids.length];
+    app.show_tab(next);
+    nav.querySelector(`[data-tab=${next}]`).focus();
+  };
+  for (const direction of app.directions) app.tabs[direction] = conversion(app, direction, find(`#${direction}`));
+  if (ids.includes("draw")) app.tabs.draw = draw(app, find("#draw"));
+  app.tabs.live = live(app, find("#live"));
+  app.tabs.batch = batch(app, find("#batch"));
+  find(".source").textContent = text("model_source", { source: release.source });
+  app.show_tab(ids[0]);
+};
+
+start();

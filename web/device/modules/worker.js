@@ -1,0 +1,124 @@
+// Runs the generators, away from the page. A message is { id, kind, ... }; its answer { id, ... } or { id, problem }.
+
+import { load, Problem } from "./files.js";
+
+let ort, release, base, engine;
+const sessions = new Map(); // of each direction, or the promise of it
+let last = Promise.resolve();
+const canvas = new OffscreenCanvas(1, 1);
+const pen = canvas.getContext("2d", { willReadFrequently: true });
+
+// What the runtime says of this device -> the name of a sentence
+const explain = (error) => {
+  if (error instanceof Problem) return error;
+  const words = String(error?.message ?? error);
+  if (/memory|alloc|out of bounds/i.test(words) || error instanceof RangeError || typeof error === "number") return new Problem("no_memory", words);
+  if (/webgpu|adapter|device/i.test(words)) return new Problem("no_webgpu", words);
+  if (/wasm|WebAssembly|simd|backend/i.test(words)) return new Problem("no_wasm", words);
+  return new Problem("failed", words);
+};
+
+const progress = (part) => (bytes) => postMessage({ part, bytes });
+
+const start = async (message) => {
+  ({ release, base, engine } = message);
+  if (typeof WebAssembly !== "object") throw new Problem("no_wasm");
+  const files = release.runtime[engine.kind];
+  const [module, binary] = await Promise.all([
+    import(new URL(files.module, base)).catch(() => { throw new Problem("cut_off", files.module); }),
+    load(files.binary, base, progress("runtime")),
+  ]);
+  ort = module;
+  ort.env.logLevel = "error";
+  ort.env.wasm.numThreads = engine.threads;
+  ort.env.wasm.wasmBinary = binary;
+  ort.env.wasm.wasmPaths = { mjs: new URL(files.loader, base).href };
+};
+
+const session = (direction) => {
+  if (!sessions.has(direction)) {
+    const made = (async () => {
+      const model = await load(release.directions[direction].model, base, progress(direction));
+      return ort.InferenceSession.create(model, { executionProviders: [engine.kind], graphOptimizationLevel: "all", logSeverityLevel: 3 });
+    })();
+    made.catch(() => sessions.delete(direction)); // so that it can be tried again
+    sessions.set(direction, made);
+  }
+  return sessions.get(direction);
+};
+
+// RGBA pixels -> (1, 3, height, width) in [-1, 1]; what is missing to a multiple is reflected
+const tensor = ({ data, width, height }, multiple) => {
+  const [wide, high] = [width, height].map((side) => Math.ceil(side / multiple) * multiple);
+  const reflect = (at, side) => {
+    const period = Math.max(1, 2 * side - 2);
+    const place = at % period;
+    return place < side ? place : period - place;
+  };
+  const columns = Uint32Array.from({ length: wide }, (_, x) => 4 * reflect(x, width));
+  const area = wide * high;
+  const values = new Float32Array(3 * area);
+  for (let y = 0, at = 0; y < high; y++) {
+    const row = 4 * width * reflect(y, height);
+    for (let x = 0; x < wide; x++, at++) {
+      const from = row + columns[x];
+      values[at] = data[from] / 127.5 - 1;
+      values[at + area] = data[from + 1] / 127.5 - 1;
+      values[at + 2 * area] = data[from + 2] / 127.5 - 1;
+    }
+  }
+  return new ort.Tensor("float32", values, [1, 3, high, wide]);
+};
+
+const pixels = ({ data, dims }, width, height) => {
+  const [, , high, wide] = dims;
+  const area = wide * high;
+  const image = new ImageData(width, height);
+  for (let y = 0, at = 0; y < height; y++) {
+    for (let x = 0, from = y * wide; x < width; x++, at += 4, from++) { // a clamped array rounds by itself
+      image.data[at] = (data[from] + 1) * 127.5;
+      image.data[at + 1] = (data[from + area] + 1) * 127.5;
+      image.data[at + 2] = (data[from + 2 * area] + 1) * 127.5;
+      image.data[at + 3] = 255;
+    }
+  }
+  return image;
+};
+
+// image: ImageData, or a bitmap that is drawn at width x height
+const convert = async ({ direction, image, width, height, condition }) => {
+  const { multiple, conditions } = release.directions[direction];
+  const since = performance.now();
+  if (image instanceof ImageBitmap) {
+    Object.assign(canvas, { width, height });
+    pen.imageSmoothingQuality = "high";
+    pen.fillStyle = "white"; // under what is transparent
+    pen.fillRect(0, 0, width, height);
+    pen.drawImage(image, 0, 0, width, height);
+    image.close();
+    image = pen.getImageData(0, 0, width, height);
+  }
+  const feeds = { picture: tensor(image, multiple) };
+  if (conditions) {
+    feeds.condition = new ort.Tensor("float32", Float32Array.from({ length: conditions }, (_, at) => condition?.[at] ?? 0), [1, conditions]);
+  }
+  const { result } = await (await session(direction)).run(feeds);
+  const made = pixels(result, image.width, image.height);
+  result.dispose();
+  return { made, given: image, milliseconds: performance.now() - since };
+};
+
+const prepare = async ({ direction }) => { await session(direction); return {}; };
+
+const kinds = { start, prepare, convert };
+self.onmessage = ({ data }) => {
+  last = last.then(async () => { // one after the other
+    try {
+      const answer = await kinds[data.kind](data);
+      postMessage({ id: data.id, ...answer });
+    } catch (error) {
+      const { key, detail } = explain(error);
+      postMessage({ id: data.id, problem: { key, detail } });
+    }
+  });
+};
