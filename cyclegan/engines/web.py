@@ -15,12 +15,12 @@ from typing import Any
 import torch
 
 from ..directions import Direction
+from ..extras import extra
 from ..files import atomic, cache_folder
 from ..networks import Generator
 from ..pipeline import FaceSketchPipeline
-from .build import EngineError, needs
+from .build import EngineError
 from .onnx import sample
-from .wasm import TILE, write_graph
 
 ROOT = Path(__file__).parents[2]
 RUNTIME = "1.30.0"  # of onnxruntime-web, and what npm says that package must be
@@ -48,14 +48,18 @@ def export_web(pipe: FaceSketchPipeline, out: Path, runtime: Path | None = None)
     if not page.is_dir():
         raise EngineError(f"There is no {page}: run this in a checkout of the project.")
     differences = {}
-    with needs("Exporting to the web"), atomic(out) as folder:
+    with extra("fast", "Exporting to the web", EngineError):
+        import onnxruntime  # noqa: F401, by which the models are checked
+
+        from .wasm import TILE, write_graph
+    with atomic(out) as folder:
         (folder / "models").mkdir(parents=True)
         manifest: dict[str, Any] = {"source": pipe.source, "revision": pipe.revision, "image_size": pipe.image_size}
         manifest["directions"] = {}
         for direction, generator in pipe.generators.items():
             draft = folder / "models" / f"{direction}.onnx"
             write_graph(generator, draft)
-            differences[str(direction)] = _difference(draft, generator)
+            differences[str(direction)] = _difference(draft, generator, TILE * generator.multiple)
             if not differences[str(direction)] <= LIMIT:
                 raise EngineError(
                     f"The model of {direction} differs from torch by {differences[str(direction)]:.4f}, and {LIMIT} is "
@@ -164,13 +168,12 @@ def fetch_runtime() -> Path:
 
 
 @torch.inference_mode()
-def _difference(path: Path, generator: Generator) -> float:
+def _difference(path: Path, generator: Generator, step: int) -> float:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    step = TILE * generator.multiple
     pictures = sample(1, 4 * step)
     condition = torch.zeros(1, getattr(generator, "conditions", 0))
     differences = []
