@@ -26,7 +26,7 @@ from .hub.deploy import deploy_static
 from .images import ImageError
 from .importing import read_generator
 from .pipeline import FaceSketchPipeline
-from .release import ARCHITECTURE, EMBEDDED, WeightsError
+from .release import EMBEDDED, WeightsError
 
 
 def convert(
@@ -158,8 +158,6 @@ def import_weights(
     if out.exists():
         raise WeightsError(f"{out} is there already: give another --out.")
     generators = [read_generator(path) for path in (photo_to_sketch, sketch_to_photo) if path is not None]
-    if len({tuple(getattr(generator, name) for name in ARCHITECTURE) for generator in generators}) > 1:
-        raise WeightsError("The generators of a release must have one architecture; these differ: import each alone.")
     pipe = FaceSketchPipeline(generators[0], generators[1] if sketch_to_photo else None, image_size, "cpu")
     with atomic(out) as partial:
         pipe.save_pretrained(partial)

@@ -61,6 +61,10 @@ class FaceSketchPipeline(
         dtype: str | torch.dtype = "auto",
         engine: str = "torch",
     ) -> None:
+        if sketch_generator is None and photo_generator is None:
+            raise WeightsError(
+                "A FaceSketchPipeline needs a sketch_generator, a photo_generator, or both; got neither."
+            )
         self.image_size = image_size
         self.device = _choose_device(device)
         self.dtype = _choose_dtype(dtype, self.device)

@@ -1,10 +1,12 @@
 """A release: config.json and a safetensors file a direction; read, checked and written here."""
 
+import errno
 import json
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import (
     EntryNotFoundError,
@@ -15,18 +17,26 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 
 from .directions import Direction
 from .files import atomic
 from .hub.client import HTTP_ERRORS, one_line, split_revision
-from .networks import Generator
+from .networks import Generator, Padding, Upsample
 
 FORMAT_VERSION = 3
 NEW = {"compact": False, "grey_sketches": False}  # what format 1 does not say
 EMBEDDED = Path(__file__).parent / "weights"
 ARCHITECTURE = ("width", "blocks", "padding", "upsample", "compact")
+BOUNDS = {"width": (1, 1024), "blocks": (0, 256), "image_size": (8, 4096)}
+CHOICES = {
+    "padding": get_args(Padding),
+    "upsample": get_args(Upsample),
+    "compact": (False, True),
+    "grey_sketches": (False, True),
+}
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG}
 
 
 class WeightsError(ValueError):
@@ -69,19 +79,30 @@ def read(folder: Path, direction: str | None, source: str) -> tuple[dict[Directi
 
 
 def write(folder: Path, generators: dict[Direction, Generator], image_size: int) -> None:
-    """Write config.json and one safetensors file a direction, each whole or not at all."""
-    for direction, generator in generators.items():
-        tensors = {name: tensor.contiguous() for name, tensor in generator.state_dict().items()}
-        with atomic(folder / f"{direction}.safetensors") as partial:
-            partial.write_bytes(save(tensors))
+    """Write config.json and one safetensors file a direction, each whole or not at all.
+
+    Raises:
+        WeightsError: what would be written could not be loaded.
+    """
+    if len({tuple(getattr(generator, name) for name in ARCHITECTURE) for generator in generators.values()}) != 1:
+        raise WeightsError("The generators of a release must have one architecture; these differ: save each alone.")
+    if Direction.SKETCH_TO_PHOTO in generators and generators[Direction.SKETCH_TO_PHOTO].grey:
+        raise WeightsError(
+            "A release has no place for a photo_generator that makes grey pictures: make it with grey=False."
+        )
     config = {
         "format_version": FORMAT_VERSION,
-        **{name: getattr(generator, name) for name in ARCHITECTURE},
+        **{name: getattr(next(iter(generators.values())), name) for name in ARCHITECTURE},
         "grey_sketches": any(generator.grey for generator in generators.values()),
         "image_size": image_size,
     }
     if len(generators) < len(Direction):
         config["directions"] = list(generators)
+    _check(config, folder / "config.json")
+    for direction, generator in generators.items():
+        tensors = {name: tensor.contiguous() for name, tensor in generator.state_dict().items()}
+        with atomic(folder / f"{direction}.safetensors") as partial:
+            partial.write_bytes(save(tensors))
     with atomic(folder / "config.json") as partial:
         partial.write_text(json.dumps(config, indent=2) + "\n")
 
@@ -111,6 +132,10 @@ def _download(repo: str, revision: str | None, name: str, options: dict[str, Any
     except EntryNotFoundError:
         raise WeightsError(f"{repo} has no {name}: it is not a whole face-sketch release.") from None
     except HTTP_ERRORS as error:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise WeightsError(
+                f"{repo} cannot be written into the cache ({error}): make room, or set HF_HOME to another folder."
+            ) from None
         if isinstance(error, HfHubHTTPError) and error.response.status_code in (401, 403):
             raise WeightsError(f"Your token has no access to {repo}: {one_line(error)}") from None
         with suppress(LocalEntryNotFoundError, ValueError):  # for a hang-up the client does not look into its cache
@@ -137,9 +162,11 @@ def read_config(path: Path) -> dict[str, Any]:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise WeightsError(f"{path} is missing: {path.parent} is not a face-sketch release.") from None
-    except ValueError as error:
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}.") from None
+    except (ValueError, RecursionError) as error:
         raise WeightsError(f"{path} is not valid JSON ({error}): fetch the release again.") from None
-    if not isinstance(config, dict) or not isinstance(version := config.get("format_version"), int):
+    if not isinstance(config, dict) or type(version := config.get("format_version")) is not int or version < 1:
         raise WeightsError(f"{path} has no format_version: it is not the config of a face-sketch release.")
     if version > FORMAT_VERSION:
         raise WeightsError(
@@ -153,31 +180,58 @@ def read_config(path: Path) -> dict[str, Any]:
     for name in (*ARCHITECTURE, "image_size"):
         if name not in config:
             raise WeightsError(f"{path} does not say {name}: fetch the release again.")
+    _check(config, path)
     return config
 
 
+def _check(config: dict[str, Any], path: Path) -> None:
+    for name, (least, most) in BOUNDS.items():
+        if type(value := config[name]) is not int or not least <= value <= most:
+            raise WeightsError(f"{path}: {name} must be a whole number from {least} to {most}; got {value!r}.")
+    for name, choices in CHOICES.items():
+        if type(value := config[name]) is not type(choices[0]) or value not in choices:
+            raise WeightsError(f"{path}: {name} must be {' or '.join(map(json.dumps, choices))}; got {value!r}.")
+
+
 def load_generator(config: dict[str, Any], path: Path) -> Generator:
-    """Build the generator that the config describes and fill it; every tensor must be there and fit."""
+    """Build the generator that the config describes and fill it; every tensor must be there and fit.
+
+    Random numbers are not drawn.
+    """
+    width, blocks, grey = config["width"], config["blocks"], path.stem == "photo_to_sketch" and config["grey_sketches"]
     try:
-        grey = path.stem == "photo_to_sketch" and config["grey_sketches"]
-        generator = Generator(**{name: config[name] for name in ARCHITECTURE}, grey=grey)
-        tensors = load_file(path)
+        size = path.stat().st_size
+        if size < 2 * blocks * 9 * (4 * width) ** 2:  # a byte for each weight of the blocks; there are more
+            raise WeightsError(
+                f"{path} has {size:,} bytes, too few for width {width} and {blocks} blocks: it does not belong to its "
+                "config.json."
+            )
+        with torch.device("meta"):
+            generator = Generator(**{name: config[name] for name in ARCHITECTURE}, grey=grey)
+        expected, filled = generator.state_dict(), {}
+        with safe_open(path, "pt") as file:
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            for name in sorted(expected.keys() | shapes.keys()):
+                if name not in shapes:
+                    raise WeightsError(f"{path} lacks the tensor {name}: it does not belong to its config.json.")
+                if name not in expected:
+                    raise WeightsError(f"{path} has a tensor {name} too many: it does not belong to its config.json.")
+                if shapes[name] != tuple(expected[name].shape):
+                    raise WeightsError(
+                        f"{path}: the tensor {name} is {shapes[name]} "
+                        f"and its config.json makes it {tuple(expected[name].shape)}."
+                    )
+                tensor = file.get_tensor(name)
+                if not tensor.is_floating_point():
+                    raise WeightsError(
+                        f"{path}: the tensor {name} must be of floating-point numbers; got {tensor.dtype}."
+                    )
+                filled[name] = tensor.to(torch.float32, copy=True)
+                if not filled[name].isfinite().all():
+                    raise WeightsError(f"{path}: the tensor {name} holds NaN or infinite numbers.")
     except FileNotFoundError:
         raise WeightsError(f"{path} is missing: the release is incomplete, fetch it again.") from None
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path} is damaged ({error}): fetch the release again.") from None
-    except (TypeError, ValueError) as error:
-        raise WeightsError(f"{path.with_name('config.json')} describes no generator: {error}") from None
-    expected = generator.state_dict()
-    for name in sorted(expected.keys() | tensors.keys()):
-        if name not in tensors:
-            raise WeightsError(f"{path} lacks the tensor {name}: it does not belong to its config.json.")
-        if name not in expected:
-            raise WeightsError(f"{path} has a tensor {name} too many: it does not belong to its config.json.")
-        if tensors[name].shape != expected[name].shape:
-            raise WeightsError(
-                f"{path}: the tensor {name} is {tuple(tensors[name].shape)} "
-                f"and its config.json makes it {tuple(expected[name].shape)}."
-            )
-    generator.load_state_dict(tensors)
+    generator.load_state_dict(filled, assign=True)
     return generator

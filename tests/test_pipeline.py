@@ -1,3 +1,4 @@
+import errno
 import json
 from pathlib import Path
 
@@ -155,13 +156,15 @@ def test_wrong_weights_name_the_file_and_the_key(release: Path, tmp_path: Path, 
         ('{"format_version": 1, "width": 4}', "does not say blocks"),
         (
             '{"format_version": 1, "width": -4, "blocks": 1, "padding": "zero", "upsample": "resize", "image_size": 8}',
-            "width=-4",
+            r"width must be a whole number from 1 to 1024; got -4",
         ),
         (
             '{"format_version": 1, "width": 4, "blocks": 1, "padding": "zero", "upsample": "resize", "image_size": 8, '
             '"directions": 5}',
             "names no direction that this cyclegan knows: 5",
         ),
+        ("[" * 100_000, "not valid JSON"),
+        ('{"format_version": true}', "no format_version"),
         (None, "config.json is missing"),
     ],
 )
@@ -172,6 +175,80 @@ def test_wrong_configs_say_what_is_wrong(release: Path, tmp_path: Path, config: 
         path.write_text(config)
     with pytest.raises(WeightsError, match=words):
         FaceSketchPipeline.from_pretrained(tmp_path)
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("width", value) for value in (10**9, 0, 4.0, "4", True, None, [4])),
+        *(("blocks", value) for value in (10**6, -1, 1.5, False)),
+        *(("image_size", value) for value in ("256", None, NAN, 20_000, 1e9, -4, 0, 1.5, True, float("inf"), 10**400)),
+        *(("compact", value) for value in ("no", 0, None)),
+        *(("padding", value) for value in ("replicate", 1, ["zero"])),
+        *(("upsample", "nearest"), ("grey_sketches", "yes")),
+    ],
+)
+def test_each_value_of_a_config_is_checked(release: Path, tmp_path: Path, key: str, value: object) -> None:
+    path = copy(release, tmp_path) / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(WeightsError, match=rf"config\.json: {key} must be .*; got ") as caught:
+        FaceSketchPipeline.from_pretrained(tmp_path)
+    assert repr(value) in str(caught.value)
+
+
+def test_what_a_file_cannot_hold_is_not_built(release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = copy(release, tmp_path) / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"width": 1024, "blocks": 256}))
+    monkeypatch.setattr("cyclegan.release.Generator", None)
+    with pytest.raises(WeightsError, match="bytes, too few for width 1024 and 256 blocks"):
+        FaceSketchPipeline.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "words"),
+    [
+        (torch.zeros(3, dtype=torch.int8), r"floating-point numbers; got torch\.int8"),
+        (torch.zeros(3, dtype=torch.bool), r"floating-point numbers; got torch\.bool"),
+        (torch.tensor([0, NAN, 0]), "NaN or infinite"),
+        (torch.tensor([0, float("-inf"), 0]).half(), "NaN or infinite"),
+    ],
+)
+def test_weights_are_finite_numbers(release: Path, tmp_path: Path, tensor: torch.Tensor, words: str) -> None:
+    path = copy(release, tmp_path) / "photo_to_sketch.safetensors"
+    save_file(load_file(path) | {"layers.head.bias": tensor}, path)
+    with pytest.raises(WeightsError, match=rf"photo_to_sketch\.safetensors: the tensor layers\.head\.bias .*{words}"):
+        FaceSketchPipeline.from_pretrained(tmp_path)
+
+
+def test_loading_leaves_the_random_numbers_alone(release: Path) -> None:
+    before = torch.get_rng_state()
+    FaceSketchPipeline.from_pretrained(release, device="cpu")
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_what_could_not_be_loaded_is_not_saved(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="a sketch_generator, a photo_generator, or both; got neither"):
+        FaceSketchPipeline(None, None, 32)
+    for generators, size, words in (
+        ((Generator(4, 1), Generator(8, 1)), 32, "must have one architecture"),
+        ((Generator(4, 1), Generator(4, 1, grey=True)), 32, "grey"),
+        ((Generator(4, 1), Generator(4, 1)), -4, "image_size must be .*; got -4"),
+    ):
+        with pytest.raises(WeightsError, match=words):
+            FaceSketchPipeline(*generators, size, "cpu").save_pretrained(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_not_a_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(*_: object, **__: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("cyclegan.release.hf_hub_download", download)
+    with pytest.raises(WeightsError, match=r"ann/faces cannot be written into the cache .*make room"):
+        FaceSketchPipeline.from_pretrained("ann/faces", fallback=True)
 
 
 def test_importing_the_package_is_light() -> None:
