@@ -173,6 +173,7 @@ def deploy(
     dry_run: bool = False,
     private: bool = False,
     runtime: Path | None = None,
+    replace: bool = False,
 ) -> int:
     """Create a Space with this app, or bring it up to date.
 
@@ -181,19 +182,20 @@ def deploy(
         weights: The release that it shows: USER/REPO[@REVISION]. A Gradio Space needs it, and takes its newest commit
             when it starts. A static one can do without: then it has the embedded weights.
         static: Make a static Space: the page that converts pictures on the visitor's own device, docs/device.md.
-        dry_run: List what the Space would get, and send nothing.
+        dry_run: List the files that the Space would get and those that it would lose, and send nothing.
         private: Make the Space private; one that is there already and public is refused.
         runtime: For a static Space: as in `export`.
+        replace: Replace the files of a Space that this command did not make; otherwise it is refused.
     """
     if not static:
         if weights is None:
             raise HubError("Give --weights USER/REPO: a Gradio Space loads its release from the Hub.")
-        print("\n".join(deploy_space(space, weights, dry_run, private)))
+        print("\n".join(deploy_space(space, weights, dry_run, private, replace)))
         return 0
     pipe = FaceSketchPipeline.from_pretrained(weights or EMBEDDED, device="cpu")
     with tempfile.TemporaryDirectory() as folder:
         export_web(pipe, Path(folder) / "page", runtime)
-        print("\n".join(deploy_static(space, Path(folder) / "page", weights, dry_run, private)))
+        print("\n".join(deploy_static(space, Path(folder) / "page", weights, dry_run, private, replace)))
     return 0
 
 

@@ -406,6 +406,26 @@ def test_a_static_space_gets_the_page_with_the_headers_for_threads(hub: HubServe
     assert deploy_static("ann/page", tmp_path / "page", f"{REPO}@main")[0] == "Nothing to do"
 
 
+def test_a_space_that_was_made_otherwise_is_not_touched(hub: HubServer, tmp_path: Path) -> None:
+    hub.create(REPO)
+    space = hub.create("ann/precious", kind="space")
+    space.commit("main", Commit("by hand", {"app.py": File(b"mine", False)}, space.branches["main"]))
+    (tmp_path / "index.html").write_bytes(b"page")
+    for deploy_one in (
+        lambda **options: deploy("ann/precious", REPO, **options),
+        lambda **options: deploy_static("ann/precious", tmp_path, REPO, **options),
+    ):
+        with pytest.raises(HubError, match="ann/precious was not made by this command"):
+            deploy_one()
+        assert "Refused without --replace: ann/precious was not made here." in deploy_one(dry_run=True)
+        assert (space.files(), space.variables) == ({"app.py": b"mine"}, {})
+    assert "delete app.py" in deploy_static("ann/precious", tmp_path, REPO, dry_run=True, replace=True)
+    deploy_static("ann/precious", tmp_path, REPO, replace=True)
+    assert space.files().keys() == {"README.md", "index.html"}
+    deploy("ann/precious", REPO)
+    assert "index.html" not in space.files()
+
+
 def test_a_space_of_no_weights_or_of_somebody_else_is_refused(hub: HubServer) -> None:
     with pytest.raises(HubError, match=r"ann/demo could not be brought up to date with ann/none: .*Not Found"):
         deploy("ann/demo", "ann/none")

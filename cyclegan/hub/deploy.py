@@ -1,25 +1,31 @@
 """The Space: this app, with the release that it shows."""
 
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, RepoCard
+from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
 
 from ..directions import Direction
 from .client import HTTP_ERRORS, HubError, one_line, split_revision, writable
 
+MARK = "cyclegan-deploy"  # the tag of a Space that was made here
 
-def deploy(space: str, weights: str, dry_run: bool = False, private: bool = False) -> list[str]:
+
+def deploy(space: str, weights: str, dry_run: bool = False, private: bool = False, replace: bool = False) -> list[str]:
     """Create or update a Gradio Space with the files that it needs, and nothing else.
 
     Args:
         space: USER/NAME. weights: USER/REPO[@revision]: the release that the Space loads when it starts.
-        dry_run: send nothing.
+        dry_run: send nothing. replace: take a Space that was not made here too, and delete its files.
 
     Returns:
         What it did, or would do, line by line.
 
     Raises:
-        HubError: this is no checkout of the project, there are no such weights, or the Hub refuses.
+        HubError: this is no checkout of the project, there are no such weights, the Space was not made here, or the
+            Hub refuses.
     """
     root = Path(__file__).parents[2]
     if not (root / "app.py").is_file():
@@ -30,13 +36,13 @@ def deploy(space: str, weights: str, dry_run: bool = False, private: bool = Fals
         files += [file for file in root.glob(f"{folder}/**/*") if file.is_file() and "__pycache__" not in file.parts]
     names = {file.relative_to(root).as_posix() for file in files} | {"README.md"}
     variable = repo if revision is None else f"{repo}@{revision}"
-    if dry_run:
-        return [*sorted(names), f"CYCLEGAN_WEIGHTS={variable}"]
-
     done = []
     try:
+        if dry_run:
+            return [*sorted(names), *_losses(HfApi(), space, names, replace), f"CYCLEGAN_WEIGHTS={variable}"]
         hidden = HfApi().model_info(repo, revision=revision).private
         api, space = writable(space, private, "space", space_sdk="gradio")
+        _see_that_it_is_ours(api, space, replace)
         before = api.space_info(space).sha
         if (old := api.get_space_variables(space).get("CYCLEGAN_WEIGHTS")) is None or old.value != variable:
             api.add_space_variable(space, "CYCLEGAN_WEIGHTS", variable)
@@ -69,37 +75,71 @@ Pictures are converted in the visitor's own browser: none is uploaded.
 
 
 def deploy_static(
-    space: str, folder: Path, weights: str | None, dry_run: bool = False, private: bool = False
+    space: str,
+    folder: Path,
+    weights: str | None,
+    dry_run: bool = False,
+    private: bool = False,
+    replace: bool = False,
 ) -> list[str]:
     """Create or update a static Space with an exported page, and nothing else.
 
     Args:
         space: USER/NAME. folder: what `export --format web` made. weights: the repository that the card names.
-        dry_run: send nothing.
+        dry_run, replace: as in `deploy`.
 
     Returns:
         What it did, or would do, line by line.
 
     Raises:
-        HubError: the Hub refuses.
+        HubError: the Space was not made here, or the Hub refuses.
     """
     files: dict[str, Path | bytes] = {
         file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*")) if file.is_file()
     }
     card = RepoCard(STATIC)
+    card.data["tags"] = [MARK]
     if weights:
         card.data["models"] = [split_revision(weights)[0]]
     files["README.md"] = str(card).encode()
-    if dry_run:
-        return sorted(files)
     try:
+        if dry_run:
+            return [*sorted(files), *_losses(HfApi(), space, files, replace)]
         api, space = writable(space, private, "space", space_sdk="static")
+        _see_that_it_is_ours(api, space, replace)
         before = api.space_info(space).sha
         commit = _replace_files(api, space, files, "Update the page")
     except HTTP_ERRORS as error:
         raise HubError(f"{space} could not be brought up to date: {one_line(error)}") from None
     done = [f"Files committed as {commit[:7]}"] if commit != before else ["Nothing to do"]
     return [*done, f"{api.endpoint}/spaces/{space}"]
+
+
+def _losses(api: HfApi, space: str, names: Iterable[str], replace: bool) -> list[str]:
+    """Say line by line which files of a Space would be deleted, and whether it would be refused."""
+    try:
+        there = set(api.list_repo_files(space, repo_type="space"))
+    except RepositoryNotFoundError:
+        return []
+    refused = [] if replace or _made_here(api, space) else [f"Refused without --replace: {space} was not made here."]
+    return [*(f"delete {name}" for name in sorted(there - set(names) - {".gitattributes"})), *refused]
+
+
+def _see_that_it_is_ours(api: HfApi, space: str, replace: bool) -> None:
+    if not replace and not _made_here(api, space):
+        raise HubError(
+            f"{space} was not made by this command, which would replace its files: name another Space, or give "
+            "--replace. With --dry-run the files that would be deleted are listed."
+        )
+
+
+def _made_here(api: HfApi, space: str) -> bool:
+    """Whether this command made a Space, or it is new: its README at most is there."""
+    if set(api.list_repo_files(space, repo_type="space")) <= {".gitattributes", "README.md"}:
+        return True
+    with suppress(EntryNotFoundError, ValueError):  # no README, or one that is no model card
+        return MARK in (RepoCard.load(space, repo_type="space").data.get("tags") or [])
+    return False
 
 
 def _replace_files(api: HfApi, space: str, content: dict[str, Path | bytes], message: str) -> str:
@@ -115,6 +155,7 @@ def _front_page(readme: Path, repo: str, preload: bool) -> bytes:
     """The README, whose front matter tells the Hub which model the Space shows, and which files to bring early."""
     card = RepoCard(readme.read_text(encoding="utf-8"))
     card.data["models"] = [repo]
+    card.data["tags"] = [*(card.data.get("tags") or []), MARK]
     if preload:
         files = ",".join(["config.json", *(f"{direction}.safetensors" for direction in Direction)])
         card.data["preload_from_hub"] = [f"{repo} {files}"]
