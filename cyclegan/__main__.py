@@ -19,7 +19,7 @@ from .engines.export import export as export_pipeline
 from .engines.web import export_web
 from .evaluation.metrics import PROTOCOL, SIZE, find_pairs, load_pairs
 from .evaluation.report import Page, as_text, make_report
-from .files import atomic
+from .files import atomic, explain
 from .hub.client import HubError
 from .hub.deploy import deploy as deploy_space
 from .hub.deploy import deploy_static
@@ -216,7 +216,7 @@ def main() -> None:
     except (DataError, EngineError, HubError, ImageError, WeightsError) as error:
         sys.exit(str(error))
     except OSError as error:
-        sys.exit(f"{error}: make room or give another folder to write to; what is already written is kept.")
+        sys.exit(explain(error))
     sys.exit(status)
 
 

@@ -1,5 +1,6 @@
 """Convert files: pictures in parallel threads, and under `accelerate launch` shared among its processes."""
 
+import errno
 import os
 import sys
 import time
@@ -18,7 +19,7 @@ from .data.sources import DataError, find_images
 from .directions import Direction
 from .extras import extra
 from .files import atomic
-from .images import ImageError, open_image, resize_to
+from .images import ENDINGS, ImageError, open_image, resize_to
 from .pipeline import BATCH, FaceSketchPipeline
 from .video import FORMATS, convert_video
 
@@ -96,7 +97,15 @@ def _work(
             convert_video(source, target, run, pipe.image_size, quiet)
         except ImageError as error:
             done.failed.append(str(error))
+        except OSError as error:
+            done.failed.append(_unwritten(target, error))
     return done
+
+
+def _unwritten(target: Path, error: OSError) -> str:
+    if error.errno == errno.ENOSPC:  # and there is no room for the others either
+        raise error
+    return f"{target} cannot be written: {error.strerror or error}."
 
 
 def _convert_pictures(run: Run, size: int, jobs: list[Job], quiet: bool) -> list[str]:
@@ -117,8 +126,11 @@ def _convert_pictures(run: Run, size: int, jobs: list[Job], quiet: bool) -> list
         with generator:
             results = run(images)
         for target, result in zip(targets, results, strict=True):
-            with atomic(target) as partial:
-                result.save(partial, "PNG", compress_level=1)  # a third of the time, a tenth larger
+            try:
+                with atomic(target) as partial:
+                    result.save(partial, "PNG", compress_level=1)  # a third of the time, a tenth larger
+            except OSError as error:
+                failed.append(_unwritten(target, error))
         return failed
 
     batches = [jobs[start : start + BATCH] for start in range(0, len(jobs), BATCH)]
@@ -148,31 +160,45 @@ def _report(plan: Plan, parts: list[Done], out: Path) -> int:
 def make_plan(inputs: tuple[Path, ...], out: Path) -> Plan:
     """Where each result goes: the input's name with .png, or, where that is taken, its whole name with .png.
 
-    A video keeps its ending, and gets it twice where the name is taken.
+    A video keeps its ending, and gets it twice where the name is taken. The result of a single file may be named: it
+    is `out` itself where that has the ending of a result and is no folder.
 
-    No input is ever written over, and what lies in `out` inside a given folder is not converted again.
+    No input is ever written over, and no result is converted again: not what lies in `out` inside a given folder, and
+    not what lies beside its input. To be known there by its name, it has its input's whole name.
 
     Raises:
-        DataError: there is nothing to do.
+        DataError: there is nothing to do, or `out` is a file. OSError: `out` cannot be made.
     """
     plan = Plan()
-    found = [
-        (source, out / (source.relative_to(given) if given.is_dir() else source.name))
-        for given in inputs
-        for source in (find_images(given, FORMATS) if given.is_dir() else [given])
-        if out == given or out not in source.parents
-    ]
+    alone = inputs[0] if len(inputs) == 1 and not inputs[0].is_dir() else None
+    named = alone is not None and out.suffix.lower() == _ending(alone).lower() and not out.is_dir()
+    if not named and (out.is_file() or (out.suffix.lower() in (*ENDINGS, *FORMATS) and not out.is_dir())):
+        raise DataError(f"--out must be a folder, which gets a file for each input; {out} has the name of a file.")
+    (out.parent if named else out).mkdir(parents=True, exist_ok=True)
+    found: list[Job] = []
+    for given in inputs:
+        if given.is_dir():
+            inside = out.resolve() != given.resolve() and out.resolve().is_relative_to(given.resolve())
+            for source in find_images(given, FORMATS, plan.problems):
+                if not (inside and source.resolve().is_relative_to(out.resolve())):
+                    found.append((source, out / source.relative_to(given)))
+        else:
+            found.append((given, out if named else out / given.name))
+    beside = {source.resolve() for source, place in found if place.resolve() == source.resolve()}
+    results = {source.with_name(source.name + _ending(source)) for source in beside}
+    found = [(source, place) for source, place in found if source.resolve() not in results]
     taken = {source.resolve() for source, _ in found}
     for source, place in found:
-        is_video = source.suffix.lower() in FORMATS
-        ending = source.suffix if is_video else ".png"
-        for target in (place.with_suffix(ending), place.with_name(place.name + ending)):
+        ending = _ending(source)
+        whole = place.with_name(place.name + ending)
+        choices = [place] if named else [whole] if source.resolve() in beside else [place.with_suffix(ending), whole]
+        for target in choices:
             if target.resolve() not in taken:
                 taken.add(target.resolve())
-                if target.exists():
+                if os.path.lexists(target):  # False for a name that is too long
                     plan.there += 1
                 else:
-                    (plan.videos if is_video else plan.pictures).append((source, target))
+                    (plan.videos if source.suffix.lower() in FORMATS else plan.pictures).append((source, target))
                 break
         else:
             plan.problems.append(f"{source} would overwrite {target}: give another --out.")
@@ -181,3 +207,8 @@ def make_plan(inputs: tuple[Path, ...], out: Path) -> Plan:
             f"No pictures in {', '.join(map(str, inputs)) or 'no input'}: name pictures, videos or folders of them."
         )
     return plan
+
+
+def _ending(source: Path) -> str:
+    """The ending of a file's result."""
+    return source.suffix if source.suffix.lower() in FORMATS else ".png"

@@ -1,34 +1,73 @@
 """Files that are whole or not there: written beside their place, flushed, and then renamed into it."""
 
+import errno
 import os
+import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
+
+LEFT = 3600  # seconds after which nobody is still writing what nobody has written to
 
 
 @contextmanager
 def atomic(target: Path) -> Iterator[Path]:
-    """Yield a free path to write a file or folder at; it takes the target's place if the block succeeds."""
+    """Yield a free path to write a file or folder at; it takes the target's place if the block succeeds.
+
+    Every writer gets a path of its own, so several may write one target: the last one stays. What killed runs left is
+    deleted after an hour.
+
+    Raises:
+        OSError: it cannot be written, or the target is a folder and what was written is a file.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.partial")
-    _remove(partial)
+    _sweep(target.parent)
+    partial = _beside(target)
     try:
         yield partial
         for path in [*partial.rglob("*"), partial]:
             _flush(path)
-        if target.is_dir():  # a folder cannot be renamed over another
-            old = target.with_name(f".{target.name}.old")
-            _remove(old)
-            target.rename(old)
-            partial.rename(target)
-            _remove(old)
-        else:
-            partial.replace(target)
+        _place(partial, target)
         _flush(target.parent)
     except BaseException:
         _remove(partial)
         raise
+
+
+def _beside(target: Path, kind: str = "partial") -> Path:
+    # Not the target's name and more, since that may be as long as a name can be
+    return target.with_name(f".{os.getpid()}-{secrets.token_hex(8)}.{kind}")
+
+
+def _place(partial: Path, target: Path) -> None:
+    while partial.is_dir() and target.is_dir():  # a folder cannot be renamed over another
+        old = _beside(target, "old")  # which is never swept: for a moment there is no other
+        with suppress(FileNotFoundError):  # another writer was as quick
+            target.rename(old)
+        try:
+            partial.rename(target)
+        except OSError as error:
+            if old.exists() and not target.exists():
+                old.rename(target)
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+        else:
+            _remove(old)
+            return
+        _remove(old)
+    partial.replace(target)
+
+
+@cache
+def _sweep(folder: Path) -> None:
+    """Delete what killed runs left in a folder, once a run."""
+    for path in folder.glob(".*-????????????????.partial"):
+        with suppress(OSError):
+            if time.time() - path.lstat().st_mtime > LEFT:
+                _remove(path)
 
 
 def _remove(path: Path) -> None:
@@ -39,21 +78,36 @@ def _remove(path: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    with suppress(PermissionError):  # Windows opens no folders
+    """Bring a file or a folder to the disk; some systems and shares cannot, and then it is theirs to do."""
+    try:
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+    except OSError as error:
+        if path.is_file() and error.errno in (errno.EIO, errno.ENOSPC, errno.EDQUOT):
+            raise
 
 
 def point(name: str, target: Path) -> None:
     """Make `name`, beside the target, a link to it; where links are forbidden (some Windows), there is none."""
-    link = target.with_name(f".{name}.partial")
+    link = _beside(target)
     with suppress(OSError):
-        link.unlink(missing_ok=True)
         link.symlink_to(target.name)
-        link.replace(target.with_name(name))
+        try:
+            link.replace(target.with_name(name))
+        except OSError:
+            link.unlink()
+
+
+def explain(error: OSError) -> str:
+    """What the file system refused, in a sentence with what to do."""
+    name = error.filename2 or error.filename
+    what = f"{name}: {error.strerror}." if name else f"{error.strerror or error}."
+    if error.errno == errno.ENOSPC:
+        return f"{what} Make room or choose another folder to write to; what is already written is kept."
+    return what
 
 
 def cache_folder() -> Path:

@@ -1,10 +1,13 @@
+import errno
+import os
 import stat
 from pathlib import Path
 
 import pytest
 import torch
+from conftest import ROOT, run
 
-from cyclegan.files import atomic
+from cyclegan.files import atomic, explain
 from cyclegan.training.state import list_states, load_state, save_state
 
 
@@ -53,6 +56,67 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "second"
     assert [file.name for file in (tmp_path / "folder").iterdir()] == ["second"]
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_writers_of_one_target_do_not_disturb_each_other(tmp_path: Path) -> None:
+    for target in (tmp_path / "file", tmp_path / "folder"):
+        with atomic(target) as slow:
+            with atomic(target) as quick:
+                for partial, content in ((slow, "slow"), (quick, "quick")):
+                    if target.name == "folder":
+                        partial.mkdir()
+                        partial = partial / "file"
+                    partial.write_text(content)
+            assert (target / "file" if target.is_dir() else target).read_text() == "quick"
+        assert (target / "file" if target.is_dir() else target).read_text() == "slow"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_name_may_be_as_long_as_the_file_system_lets_it(tmp_path: Path) -> None:
+    with atomic(tmp_path / ("あ" * 83 + ".png")) as partial:
+        partial.write_text("whole")
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_file_never_replaces_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/kept").touch()
+    with pytest.raises(IsADirectoryError), atomic(tmp_path / "results") as partial:
+        partial.write_text("figures")
+    assert [path.name for path in tmp_path.rglob("*")] == ["results", "kept"]
+
+
+def test_what_a_killed_run_left_is_deleted_and_what_is_being_written_is_not(tmp_path: Path) -> None:
+    code = f"import os; from cyclegan.files import *\nwith atomic(Path({str(tmp_path)!r}) / 'a') as p: "
+    for _ in range(2):
+        assert run("-c", code + "p.mkdir(); (p / 'half').touch(); os._exit(9)", cwd=ROOT).returncode == 9
+    old, new = tmp_path.iterdir()
+    os.utime(old, (0, 0))
+    with atomic(tmp_path / "b") as partial:
+        partial.touch()
+    assert set(tmp_path.iterdir()) == {new, tmp_path / "b"}
+
+
+def test_a_share_that_brings_no_folder_to_the_disk_can_be_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fsync(descriptor: int) -> None:
+        raise OSError(failure, "refused")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    failure = errno.EINVAL
+    with atomic(tmp_path / "file") as partial:
+        partial.touch()
+    failure = errno.ENOSPC  # which some shares tell only now
+    with pytest.raises(OSError, match="refused"), atomic(tmp_path / "other") as partial:
+        partial.touch()
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_only_a_full_disk_is_answered_with_make_room() -> None:
+    assert "Make room" in explain(OSError(errno.ENOSPC, "No space left on device"))
+    for number in (errno.EACCES, errno.ENAMETOOLONG, errno.EROFS, errno.EIO, errno.EFBIG, errno.ENOENT):
+        assert explain(OSError(number, os.strerror(number), "a.png")) == f"a.png: {os.strerror(number)}."
 
 
 @pytest.mark.parametrize("content", [b"", b"no safetensors", b"\x08\x00\x00\x00\x00\x00\x00\x00{}      "])

@@ -1,5 +1,6 @@
 """Folders of pictures, converted by threads and by processes."""
 
+import errno
 import os
 import resource
 from pathlib import Path
@@ -12,7 +13,8 @@ from PIL import Image
 
 import cyclegan.convert
 from cyclegan import FaceSketchPipeline, files, images
-from cyclegan.convert import convert
+from cyclegan.convert import convert, make_plan
+from cyclegan.data.sources import DataError
 from cyclegan.directions import Direction
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
@@ -117,7 +119,7 @@ def test_two_processes_convert_every_file_once(album: Path, tmp_path: Path, rele
     assert names(album) == sorted(pictures + first + second)
 
 
-def test_a_full_disk_is_a_sentence_and_nothing_is_half_written(tmp_path: Path, release: Path) -> None:
+def test_what_cannot_be_written_is_a_sentence_each_and_nothing_is_half_written(tmp_path: Path, release: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     for number in range(20):
         Image.fromarray(noise).save(tmp_path / f"{number}.png")
@@ -126,6 +128,73 @@ def test_a_full_disk_is_a_sentence_and_nothing_is_half_written(tmp_path: Path, r
         env=os.environ | ONE_THREAD, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
     )  # fmt: skip
     assert result.returncode == 1
-    assert "make room or give another folder" in result.stderr
+    assert result.stderr.count("cannot be written: File too large.") == 20
+    assert "ake room" not in result.stderr
     assert "Traceback" not in result.stderr
     assert not names(tmp_path / "out")
+
+
+def test_a_full_disk_ends_the_run(album: Path, tmp_path: Path, release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def atomic(target: Path) -> object:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cyclegan.convert, "atomic", atomic)
+    with pytest.raises(OSError, match="No space left"):
+        convert((album,), Direction.PHOTO_TO_SKETCH, tmp_path / "out", str(release))
+
+
+def plan_and_do(*inputs: Path, out: Path) -> list[str]:
+    """What a run would write, put there."""
+    plan = make_plan(inputs, out)
+    assert not plan.problems
+    for source, target in plan.pictures + plan.videos:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(source.read_bytes())
+    return sorted(str(target.relative_to(out.parent)) for _, target in plan.pictures + plan.videos)
+
+
+def test_results_are_never_converted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for way, (given, out) in {
+        "a folder inside, one path relative": ("{}", tmp_path / "{}/sketches"),
+        "a folder inside, by way of another": ("{}/../{}", Path("{}/sub/../sketches")),
+        "a folder inside, by a link": ("link-{}", Path("{}/sketches")),
+        "the folder itself": ("{}", Path("{}")),
+        "the folder itself, by a link": ("{}", Path("link-{}")),
+    }.items():
+        name = way.replace(" ", "_")
+        (tmp_path / name / "sub").mkdir(parents=True)
+        for file in ("a.png", "a.jpg", "sub/b.jpg", "c.mp4"):
+            (tmp_path / name / file).write_text(file)
+        (tmp_path / f"link-{name}").symlink_to(name)
+        folder, into = Path(given.format(name, name)), Path(str(out).format(name))
+        assert len(plan_and_do(folder, out=into)) == 4, way
+        for _ in range(2):
+            plan = make_plan((folder,), into)
+            assert (plan.pictures, plan.videos, plan.there) == ([], [], 4), way
+        for file in ("a.png", "a.jpg", "sub/b.jpg", "c.mp4"):
+            assert (tmp_path / name / file).read_text() == file
+
+
+def test_the_result_of_one_file_may_be_named(tmp_path: Path) -> None:
+    picture(0).save(tmp_path / "face.jpg")
+    assert plan_and_do(tmp_path / "face.jpg", out=tmp_path / "new/sketch.PNG") == ["sketch.PNG"]
+    assert make_plan((tmp_path / "face.jpg",), tmp_path / "new/sketch.PNG").there == 1
+    assert make_plan((tmp_path / "new/sketch.PNG",), tmp_path / "new/sketch.PNG").problems
+    (tmp_path / "notes").touch()
+    for out in (tmp_path / "notes", tmp_path / "sketch.jpg", tmp_path / "film.mp4"):
+        with pytest.raises(DataError, match=f"{out.name} has the name of a file"):
+            make_plan((tmp_path / "face.jpg",), out)
+    with pytest.raises(DataError, match="has the name of a file"):
+        make_plan((tmp_path,), tmp_path / "sketch.png")
+
+
+def test_a_long_name_does_not_end_the_album(album: Path, tmp_path: Path, release: Path) -> None:
+    picture(0).save(album / ("あ" * 83 + ".png"))
+    picture(0).save(album / "x.bmp")
+    (album / "x.bmp").rename(album / ("あ" * 83 + "a.im"))  # no ending of a picture
+    picture(0).save(album / ("い" * 83 + ".jpg"))
+    assert convert((album,), Direction.PHOTO_TO_SKETCH, tmp_path / "out", str(release)) == 0
+    assert len(names(tmp_path / "out")) == 22
+    picture(0).save(album / ("い" * 83 + ".png"))  # whose twin's whole name with .png is too long
+    assert convert((album,), Direction.PHOTO_TO_SKETCH, tmp_path / "out", str(release)) == 1

@@ -119,9 +119,10 @@ class Pictures:
             raise self._disk_error(error) from None
 
     def _disk_error(self, error: OSError) -> DataError:
+        advice = "Make room there, or set" if error.errno == errno.ENOSPC else "Set"
         return DataError(
-            f"The decoded pictures of {self.source.title} cannot be kept in {cache_folder()}: {error.strerror}. Make "
-            "room there, or set CYCLEGAN_CACHE to a folder elsewhere."
+            f"The decoded pictures of {self.source.title} cannot be kept in {cache_folder()}: {error.strerror}. "
+            f"{advice} CYCLEGAN_CACHE to a folder elsewhere."
         )
 
 

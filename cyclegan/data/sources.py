@@ -104,23 +104,40 @@ def _dataset(name: str, split: str, column: str) -> Source:
     return Source(title, [str(place) for place in places], rows._fingerprint, read)
 
 
-def find_images(folder: Path, others: Iterable[str] = ()) -> list[Path]:
+def find_images(folder: Path, others: Iterable[str] = (), problems: list[str] | None = None) -> list[Path]:
     """Every file below the folder whose ending is that of a picture, in a fixed order; hidden ones are passed over.
+
+    Links to folders are followed, each folder once.
 
     Args:
         others: more endings to look for, such as `.mp4`.
+        problems: gets a sentence for each subfolder that cannot be read; without it they are an error.
 
     Raises:
-        DataError: there is no such folder.
+        DataError: there is no such folder, or it cannot be read.
     """
     if not folder.is_dir():
         raise DataError(
             f"The folder {folder} is missing: the data set is laid out as train/photos, train/sketches, "
             "test/photos, test/sketches."
         )
+
+    def closed(error: OSError) -> None:
+        sentence = f"The folder {error.filename} cannot be read: {error.strerror}."
+        if problems is None:
+            raise DataError(sentence)
+        problems.append(sentence)
+
     endings = {*ENDINGS, *others}
     found: list[Path] = []
-    for parent, folders, names in os.walk(folder):  # several times as fast as Path.rglob, and there may be very many
+    seen: set[str] = set()
+    # Several times as fast as Path.rglob, and there may be very many
+    for parent, folders, names in os.walk(folder, onerror=closed, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:  # a link led here before
+            folders.clear()
+            continue
+        seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         files = (Path(parent, name) for name in sorted(names) if not name.startswith("."))
         found += [file for file in files if file.suffix.lower() in endings and file.is_file()]
