@@ -24,7 +24,10 @@ import tyro
 from accelerate import Accelerator
 from accelerate.utils import parse_flag_from_env
 from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 from torch.optim.swa_utils import AveragedModel
 from torchvision.utils import make_grid
 from tqdm import tqdm
@@ -33,20 +36,23 @@ from tyro.constructors import PrimitiveConstructorSpec
 from cyclegan.data.augmentation import LIGHT_NUMBERS, NUMBERS, augment, bare_lines, relight
 from cyclegan.data.batches import Batch, Prefetch, UnpairedBatches, cache_size, step_rng
 from cyclegan.data.cache import Pictures
-from cyclegan.data.sources import DataError, find_pictures, match_names
+from cyclegan.data.sources import DataError, find_pictures, find_styles, match_names
 from cyclegan.directions import Direction
 from cyclegan.evaluation.metrics import SIZE, Pairs, evaluate, find_pairs, load_pairs, luminance_correlation
 from cyclegan.files import atomic, point
 from cyclegan.hub.uploads import Uploads, fetch_state
 from cyclegan.images import normalise, to_image
-from cyclegan.losses import discriminator_loss, generator_loss, translate
-from cyclegan.networks import Generator, Padding, PatchDiscriminator, Upsample
+from cyclegan.losses import Conditions, discriminator_loss, generator_loss, translate
+from cyclegan.networks import Features, Generator, Padding, PatchDiscriminator, Upsample
+from cyclegan.palette import PALETTE_SIZE, PARTS, relight_palette
 from cyclegan.pipeline import FaceSketchPipeline
 from cyclegan.pool import ImagePool
 from cyclegan.training.epoch import write_release
 from cyclegan.training.state import list_states, load_state, save_state
 
 SAMPLES = 6  # pictures of each domain in the sample grid
+LIGHT = 1.2  # up to so much of its light a colour has that is asked for at random
+HIDDEN = 0.3  # how often each colour, and the style, is left to the generator
 WON = 0.01  # a discriminator loss that leaves its generator nothing to learn; 0.25 is even
 INVERTED = -0.2  # a luminance correlation that is no accident any more
 
@@ -120,6 +126,22 @@ class TrainConfig:
     """Compute the identity loss only in every so many-th step."""
     paired_weight: float = 0.0
     """Weight of the distance to the true partner, L1 and SSIM, where file names match across the domains."""
+    perceptual_weight: float = 0.0
+    """Weight of the distance of VGG16's features: of cycled photos, and of photos of sketches with a true partner."""
+    perceptual_network: str = "torchvision"
+    """Where VGG16 is from: torchvision downloads it, or a safetensors file with the names of torchvision's tensors."""
+    palette: bool = False
+    """Tell the photo generator the colours of skin, hair and background, read from the photo; each is hidden at random,
+    so that it can choose them too."""
+    palette_weight: float = 0.0
+    """Weight of the distance between the colours that were asked for and those that were painted; needs --palette."""
+    style_pattern: str | None = None
+    """The style of a sketch is what this regular expression finds in its name: the named group that matches, or the
+    first group. Without it, the folders in train/sketches are the styles."""
+    zoom: tuple[float, float] = (1.0, 1.0)
+    """Train on pictures enlarged from so much to so much and then cropped: faces of many scales."""
+    start_from: str | None = None
+    """Begin with the generators of a release, as far as they fit: a folder, USER/NAME, or `embedded`, the package's."""
     line_sketches: float = 0.0
     """Share of the sketches that the photo generator gets as bare lines, to learn from drawings without shading."""
     relight: float = 0.0
@@ -184,6 +206,12 @@ class TrainConfig:
         for name in ("hub_private", "hub_best", "push_state"):
             if getattr(self, name) and not self.push_to_hub:
                 raise TrainingError(f"--{name.replace('_', '-')} needs --push-to-hub USER/NAME.")
+        if self.palette_weight and not self.palette:
+            raise TrainingError("--palette-weight needs --palette: without it, no colours are asked for.")
+        if not 1 <= self.zoom[0] <= self.zoom[1]:
+            raise TrainingError(
+                f"--zoom is the least and the most, both at least 1; got {self.zoom[0]} {self.zoom[1]}."
+            )
         if self.resume == "hub" and not self.push_to_hub:
             raise TrainingError("--resume hub needs --push-to-hub USER/NAME, where the state is.")
 
@@ -205,12 +233,14 @@ FIXED = (
     "discriminator_width",
     "pool_size",
     "spectral_norm",
+    "palette",
+    "style_pattern",
     "gradient_accumulation",
     "seed",
 )
 LOSSES = (
     "adversarial_sketch", "adversarial_photo", "cycle_photo", "cycle_sketch", "identity_photo", "identity_sketch",
-    "paired_photo", "paired_sketch", "sketch_discriminator", "photo_discriminator",
+    "paired_photo", "paired_sketch", "perceptual_photo", "palette_photo", "sketch_discriminator", "photo_discriminator",
     "sketch_correlation", "photo_correlation",
 )  # fmt: skip
 SHORT = {"adversarial": "adv", "cycle": "cycle", "identity": "id", "discriminator": "D"}  # for the progress bar
@@ -226,6 +256,8 @@ class Model:
     prepared: list[nn.Module]  # generators, then discriminators, to call: Accelerate keeps them alike on all processes
     optimizers: list[Any]  # of the generators, of the discriminators
     pools: list[ImagePool]
+    features: Features | None
+    styles: list[str]
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs: batches and random numbers are functions of the step."""
@@ -241,13 +273,21 @@ class Model:
         } | {"generator_optimizer": self.optimizers[0], "discriminator_optimizer": self.optimizers[1]}
 
 
-def build(config: TrainConfig, accelerator: Accelerator) -> Model:
+def build(config: TrainConfig, accelerator: Accelerator, styles: Sequence[str] = ()) -> Model:
     device = accelerator.device
     torch.manual_seed(config.seed)
     torch.backends.cudnn.benchmark = True
     architecture = config.width, config.blocks, config.padding, config.upsample, config.compact
-    generators = [Generator(*architecture, grey).to(device) for grey in (config.grey_sketches, False)]
-    discriminators = [PatchDiscriminator(config.discriminator_width, config.spectral_norm).to(device) for _ in range(2)]
+    generators = [
+        Generator(*architecture, config.grey_sketches, len(styles)).to(device),
+        Generator(*architecture, False, PALETTE_SIZE if config.palette else 0).to(device),
+    ]
+    if config.start_from:
+        start(generators, config.start_from)
+    discriminators = [
+        PatchDiscriminator(config.discriminator_width, config.spectral_norm, number).to(device)
+        for number in (max(1, len(styles)), 1)
+    ]
     averages = [AveragedModel(generator, multi_avg_fn=moving_average(config.ema_decay)) for generator in generators]
     networks: list[nn.Module] = [*generators, *discriminators]
     if config.compile:
@@ -270,11 +310,51 @@ def build(config: TrainConfig, accelerator: Accelerator) -> Model:
         ],
         prepared=[accelerator.prepare(network) for network in networks],
         pools=[ImagePool(config.pool_size) for _ in range(2)],
+        features=load_features(config.perceptual_network).to(device) if config.perceptual_weight else None,
+        styles=list(styles),
     )
 
 
-def judge_augmented(discriminator: nn.Module, numbers: Tensor, pictures: Tensor) -> Tensor:
-    return discriminator(augment(pictures, numbers))
+def start(generators: list[Generator], release: str) -> None:
+    """Copy a release's generators, tensor by tensor, as far as names and shapes are the same."""
+    source = FaceSketchPipeline.from_pretrained(
+        *([] if release == "embedded" else [release]), device="cpu", dtype=torch.float32
+    )
+    for generator, given in zip(generators, source.generators.values(), strict=True):
+        wanted = generator.state_dict()
+        fitting = {
+            name: tensor
+            for name, tensor in given.state_dict().items()
+            if name in wanted and tensor.shape == wanted[name].shape
+        }
+        generator.load_state_dict(wanted | fitting)
+
+
+def load_features(source: str) -> Features:
+    """VGG16 for the perceptual loss.
+
+    Raises:
+        TrainingError: it cannot be downloaded, or the file does not hold it.
+    """
+    features = Features()
+    try:
+        if source == "torchvision":
+            from torchvision.models import VGG16_Weights
+
+            tensors = VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
+        else:
+            tensors = load_file(source)
+        features.load_state_dict({name: tensors[name] for name in features.state_dict()})
+    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+        raise TrainingError(
+            f"VGG16 could not be loaded from {source} ({error}): give --perceptual-network a safetensors file with the "
+            "names of torchvision's tensors."
+        ) from None
+    return features
+
+
+def judge_augmented(discriminator: nn.Module, numbers: Tensor, pictures: Tensor, *style: Tensor) -> Tensor:
+    return discriminator(augment(pictures, numbers), *style)
 
 
 def share_of(config: TrainConfig, accelerator: Accelerator, part: int) -> slice:
@@ -284,11 +364,37 @@ def share_of(config: TrainConfig, accelerator: Accelerator, part: int) -> slice:
     return slice(first, first + share)
 
 
+def tell(
+    config: TrainConfig, model: Model, batch: Batch, step: int, rows: slice
+) -> tuple[Conditions, Tensor | None, tuple[Tensor, Tensor] | None]:
+    """What the generators are told in this step; for the losses, the styles, and the colours with their places.
+
+    A photo with a partner is drawn in its partner's style, others in any. A sketch with a partner is painted in its
+    partner's colours, others in another photo's, darker or lighter. The style and each colour are sometimes not told,
+    so that the generators also learn to choose.
+    """
+    rng = step_rng(config.seed, step, UnpairedBatches.CONDITIONS)
+    shown = torch.rand(config.batch_size, 1 + len(PARTS), generator=rng)[rows].to(batch.photo.device) >= HIDDEN
+    styles = len(model.styles)
+    told, own, style, palette, own_palette, asked = (None,) * 6
+    if styles:
+        any_style = torch.randint(styles, (config.batch_size,), generator=rng)[rows].to(batch.photo.device)
+        style = torch.where(batch.paired, batch.style, any_style)
+        told, own = (one_hot(number, styles).float() * shown[:, :1] for number in (style, batch.style))
+    if batch.palette is not None and batch.places is not None:
+        own_palette = batch.palette * shown[:, 1:, None]
+        light = LIGHT * torch.rand(config.batch_size, len(PARTS), 1, generator=rng)[rows].to(own_palette)
+        palette = torch.where(batch.paired[:, None, None], own_palette, relight_palette(own_palette, light))
+        asked = palette, batch.places
+    flat = (None if colours is None else colours.flatten(1) for colours in (palette, own_palette))
+    return Conditions(told, own, *flat), style, asked
+
+
 def training_step(
     accelerator: Accelerator, config: TrainConfig, model: Model, batch: Batch, step: int, part: int = 0
 ) -> dict[str, Tensor]:
     """Train the generators, then the discriminators, on this process's share of a batch; its losses, on the device."""
-    photo, sketch, paired = batch
+    photo, sketch, paired = batch[:3]
     sketch_generator, photo_generator, *discriminators = model.prepared
     generator_optimizer, discriminator_optimizer = model.optimizers
     rows = share_of(config, accelerator, part)
@@ -311,8 +417,9 @@ def training_step(
         lit = torch.rand(2, config.batch_size, 1, 1, 1, generator=rng)[:, rows].to(photo.device) < config.relight
         numbers = torch.rand(2, config.batch_size, LIGHT_NUMBERS, generator=rng)[:, rows]
         taken, drawn = map(torch.where, lit, map(relight, (taken, drawn), numbers), (taken, drawn))
-    sketch_judge: Callable[[Tensor], Tensor]
-    photo_judge: Callable[[Tensor], Tensor]
+    conditions, style, asked = tell(config, model, batch, step, rows)
+    sketch_judge: Callable[..., Tensor]
+    photo_judge: Callable[..., Tensor]
     sketch_judge, photo_judge = discriminators
     if config.differentiable_augmentation:
         rng = step_rng(config.seed, step, UnpairedBatches.DISCRIMINATORS)
@@ -326,7 +433,7 @@ def training_step(
         for network in model.discriminators:
             network.requires_grad_(False)
         identity = config.identity_weight > 0 and step % config.identity_every == 0
-        translation = translate(sketch_generator, photo_generator, taken, drawn, identity, noise)
+        translation = translate(sketch_generator, photo_generator, taken, drawn, identity, noise, conditions)
         loss, losses = generator_loss(
             sketch_judge,
             photo_judge,
@@ -337,6 +444,11 @@ def training_step(
             config.identity_weight,
             paired if config.paired_weight else None,
             config.paired_weight,
+            model.features,
+            config.perceptual_weight,
+            asked if config.palette_weight else None,
+            config.palette_weight,
+            style,
         )
         accelerator.backward(loss)
         generator_optimizer.step()
@@ -347,11 +459,15 @@ def training_step(
             network.requires_grad_(True)
         pool_rng = step_rng(config.seed, step, UnpairedBatches.POOL, part)
         mine = slice(accelerator.process_index * len(photo), (accelerator.process_index + 1) * len(photo))
+        fake_sketch = translation.fake_sketch.detach()
+        if style is not None:  # it goes through the pool with its picture, as a fourth channel
+            fake_sketch = torch.cat([fake_sketch, style.view(-1, 1, 1, 1).expand_as(fake_sketch[:, :1])], 1)
         old_sketch, old_photo = (
             pool.query(accelerator.gather(fake.detach()), pool_rng)[mine]
-            for pool, fake in zip(model.pools, (translation.fake_sketch, translation.fake_photo), strict=True)
+            for pool, fake in zip(model.pools, (fake_sketch, translation.fake_photo), strict=True)
         )
-        sketch_loss, _ = discriminator_loss(sketch_judge, sketch, old_sketch)
+        styles = None if style is None else (batch.style, old_sketch[:, 3, 0, 0].long())
+        sketch_loss, _ = discriminator_loss(sketch_judge, sketch, old_sketch[:, :3], styles)
         photo_loss, _ = discriminator_loss(photo_judge, photo, old_photo)
         accelerator.backward(sketch_loss + photo_loss)
         discriminator_optimizer.step()
@@ -396,9 +512,10 @@ def train(config: TrainConfig) -> None:
 
     # Data
     photos, sketches = (
-        Pictures(find_pictures(config.data, domain, column), cache_size(config.image_size))
+        Pictures(find_pictures(config.data, domain, column), cache_size(round(config.image_size * config.zoom[1])))
         for domain, column in config.columns.items()
     )
+    styles, style_numbers = find_styles(sketches.names, config.style_pattern)
     pictures = {"photos": fingerprint(photos.names), "sketches": fingerprint(sketches.names)}
     accelerator.print(f"{len(photos)} photos and {len(sketches)} sketches to train on.")
     partners = match_names(photos.names, sketches.names) if config.paired_weight else None
@@ -409,8 +526,20 @@ def train(config: TrainConfig) -> None:
                 "--paired-weight needs photos and sketches of the same file name, and there are none: leave it out."
             )
         accelerator.print(f"{pairs} sketches have a photo of the same name.")
-    batches = UnpairedBatches(photos, sketches, config.image_size, config.batch_size, config.seed, partners)
-    model = build(config, accelerator)
+    if styles:
+        accelerator.print(f"Styles: {', '.join(styles)}.")
+    batches = UnpairedBatches(
+        photos,
+        sketches,
+        config.image_size,
+        config.batch_size,
+        config.seed,
+        partners,
+        style_numbers,
+        config.zoom,
+        config.palette,
+    )
+    model = build(config, accelerator, styles)
 
     # Go on from the newest state
     state = model.state()
@@ -642,10 +771,14 @@ def release(
     grid = sample_grid(sketch_generator, photo_generator, *samples)
     figures = {}
     if validation:
-        pipe = FaceSketchPipeline(sketch_generator, photo_generator, config.image_size, "auto", torch.float32)
+        pipe = FaceSketchPipeline(
+            sketch_generator, photo_generator, config.image_size, "auto", torch.float32, styles=model.styles
+        )
         scores = evaluate(pipe, validation.photos, validation.sketches)
         figures = {f"{direction}_{name}": value for direction, of in scores.items() for name, value in of.items()}
-    pipe = FaceSketchPipeline(sketch_generator, photo_generator, config.image_size, "cpu", torch.float16)
+    pipe = FaceSketchPipeline(
+        sketch_generator, photo_generator, config.image_size, "cpu", torch.float16, styles=model.styles
+    )
     write_release(
         pipe,
         folder,

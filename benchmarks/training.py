@@ -132,7 +132,8 @@ def reference(photo: Tensor, sketch: Tensor, width: int, autocast: bool) -> Call
 def ours(accelerator: Accelerator, config: TrainConfig, photo: Tensor, sketch: Tensor) -> Callable[[], None]:
     """The script's step, its averages included."""
     model = build(config, accelerator)
-    batch = Batch(photo, sketch, torch.zeros(len(photo), dtype=torch.bool, device=photo.device))
+    zeros = torch.zeros(len(photo), dtype=torch.int64, device=photo.device)
+    batch = Batch(photo, sketch, paired=zeros.bool(), style=zeros)
     numbers = itertools.count()
 
     def step() -> None:

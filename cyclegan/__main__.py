@@ -5,7 +5,7 @@ import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -23,8 +23,9 @@ from .files import atomic, explain
 from .hub.client import HubError
 from .hub.deploy import deploy as deploy_space
 from .hub.deploy import deploy_static
-from .images import ImageError
+from .images import ImageError, open_image
 from .importing import read_generator
+from .palette import ChoiceError
 from .pipeline import FaceSketchPipeline
 from .release import EMBEDDED, WeightsError
 
@@ -35,6 +36,11 @@ def convert(
     out: Path,
     weights: str = str(EMBEDDED),
     engine: str = "torch",
+    style: str | None = None,
+    skin: str | None = None,
+    hair: str | None = None,
+    background: str | None = None,
+    like: Path | None = None,
 ) -> int:
     """Convert pictures, videos and folders of them.
 
@@ -48,8 +54,22 @@ def convert(
         weights: A release: a folder, or a repository on the Hub, USER/REPO[@REVISION]. Not given: the embedded weights.
         engine: What runs the generator on a CPU: auto measures, which pays from some hundred pictures on; see
             docs/performance.md.
+        style: The style of the sketches, one of those that the release has. Not given: the model chooses.
+        skin: The colour of the skin in the photos, such as "#e0ac69" or tan. Not given: the model chooses.
+        hair: The colour of the hair.
+        background: The colour of the background.
+        like: A photo of a face, whose colours are taken where none are given.
     """
-    return convert_files(inputs, Direction.to(to), out, weights, engine)
+    choices: dict[str, Any] = {"skin": skin, "hair": hair, "background": background}
+    if like:
+        choices["like"] = open_image(like)
+    if to == "sketch":
+        if any(choices.values()):
+            raise ChoiceError("--skin, --hair, --background and --like are for --to photo: a sketch is grey.")
+        choices = {"style": style}
+    elif style:
+        raise ChoiceError("--style is for --to sketch: a photo is painted in one style.")
+    return convert_files(inputs, Direction.to(to), out, weights, engine, choices)
 
 
 def evaluate(
@@ -213,7 +233,7 @@ def main() -> None:
             prog="python -m cyclegan",
             description=__doc__,
         )
-    except (DataError, EngineError, HubError, ImageError, WeightsError) as error:
+    except (ChoiceError, DataError, EngineError, HubError, ImageError, WeightsError) as error:
         sys.exit(str(error))
     except OSError as error:
         sys.exit(explain(error))

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import torch
 from PIL import Image
@@ -46,24 +48,35 @@ class Done:
     failed: list[str]
 
 
-def convert(inputs: tuple[Path, ...], direction: Direction, out: Path, weights: str, engine: str = "torch") -> int:
+def convert(
+    inputs: tuple[Path, ...],
+    direction: Direction,
+    out: Path,
+    weights: str,
+    engine: str = "torch",
+    choices: dict[str, Any] | None = None,
+) -> int:
     """Convert pictures into PNG files and videos into videos in `out`, and print what was done.
+
+    Args:
+        choices: the style or the colours, as the pipeline's method of this direction takes them.
 
     Returns:
         The exit code: 1 if any input was skipped.
 
     Raises:
-        DataError: nothing was given. WeightsError: as in `from_pretrained`. OSError: the results cannot be written.
+        DataError: nothing was given. ChoiceError: the release has no such style or colour. WeightsError: as in
+            `from_pretrained`. OSError: the results cannot be written.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        return _convert_together(inputs, direction, out, weights, engine)
+        return _convert_together(inputs, direction, out, weights, engine, choices or {})
     plan = make_plan(inputs, out)
     pipe = FaceSketchPipeline.from_pretrained(weights, direction=direction, engine=engine)
-    return _report(plan, [_work(pipe, direction, plan.pictures, plan.videos)], out)
+    return _report(plan, [_work(pipe, direction, choices or {}, plan.pictures, plan.videos)], out)
 
 
 def _convert_together(
-    inputs: tuple[Path, ...], direction: Direction, out: Path, weights: str, engine: str = "torch"
+    inputs: tuple[Path, ...], direction: Direction, out: Path, weights: str, engine: str, choices: dict[str, Any]
 ) -> int:
     """`convert` in one of several processes. The first makes the plan, since the others might see its results."""
     with extra("train", "Converting in several processes", DataError):
@@ -78,7 +91,7 @@ def _convert_together(
         state.split_between_processes(plan.pictures) as pictures,
         state.split_between_processes(plan.videos) as videos,
     ):
-        done = gather_object([_work(pipe, direction, pictures, videos, quiet=not state.is_main_process)])
+        done = gather_object([_work(pipe, direction, choices, pictures, videos, quiet=not state.is_main_process)])
     status = _report(plan, done, out) if state.is_main_process else any(part.failed for part in done) or plan.problems
     state.wait_for_everyone()  # the launcher stops the others once one has ended with 1
     state.destroy_process_group()
@@ -86,9 +99,15 @@ def _convert_together(
 
 
 def _work(
-    pipe: FaceSketchPipeline, direction: Direction, pictures: list[Job], videos: list[Job], quiet: bool = False
+    pipe: FaceSketchPipeline,
+    direction: Direction,
+    choices: dict[str, Any],
+    pictures: list[Job],
+    videos: list[Job],
+    quiet: bool = False,
 ) -> Done:
-    run = getattr(pipe, direction)
+    run = partial(getattr(pipe, direction), **choices)
+    run([])  # a style or colour that this release has not is told before anything is read
     start = time.perf_counter()
     failed = _convert_pictures(run, pipe.image_size, pictures, quiet)
     done = Done(len(pictures) - len(failed), time.perf_counter() - start, failed)

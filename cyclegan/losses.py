@@ -6,9 +6,12 @@ from dataclasses import dataclass
 import torch
 from piq import ssim
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, l1_loss
+from torch.nn.functional import avg_pool2d, l1_loss, normalize
 
-Network = Callable[[Tensor], Tensor]
+from .palette import read_palette
+
+Network = Callable[..., Tensor]
+Features = Callable[[Tensor], list[Tensor]]
 Losses = tuple[Tensor, dict[str, Tensor]]
 
 
@@ -24,6 +27,20 @@ class Translation:
     identity_sketch: Tensor | None
 
 
+@dataclass(frozen=True)
+class Conditions:
+    """What the generators are told beside a picture; None where there are no styles or no palette.
+
+    `style` (B, styles) is for the sketch of the photo, and `own_style` is the style of the sketch that there is.
+    `palette` (B, 12) is for the photo of the sketch, and `own_palette` holds the colours of the photo that there is.
+    """
+
+    style: Tensor | None = None
+    own_style: Tensor | None = None
+    palette: Tensor | None = None
+    own_palette: Tensor | None = None
+
+
 def translate(
     sketch_generator: Network,
     photo_generator: Network,
@@ -31,6 +48,7 @@ def translate(
     sketch: Tensor,
     identity: bool,
     noise: Tensor | None = None,
+    conditions: Conditions = Conditions(),
 ) -> Translation:
     """Run both cycles in four generator calls; InstanceNorm works per picture, so sharing a call changes nothing.
 
@@ -41,18 +59,22 @@ def translate(
         noise: (2, B, 3, H, W) to add to the fake sketches and fake photos before reconstruction: what a fake hides
             in faint patterns drowns in it (Chu et al. 2017, https://arxiv.org/abs/1712.02950).
     """
+    style, own_style = conditions.style, conditions.own_style
+    palette, own_palette = conditions.palette, conditions.own_palette
     if identity:
-        fake_sketch, identity_sketch = sketch_generator(torch.cat([photo, sketch])).chunk(2)
-        fake_photo, identity_photo = photo_generator(torch.cat([sketch, photo])).chunk(2)
+        styles = None if style is None or own_style is None else torch.cat([style, own_style])
+        palettes = None if palette is None or own_palette is None else torch.cat([palette, own_palette])
+        fake_sketch, identity_sketch = sketch_generator(torch.cat([photo, sketch]), styles).chunk(2)
+        fake_photo, identity_photo = photo_generator(torch.cat([sketch, photo]), palettes).chunk(2)
     else:
-        fake_sketch, identity_sketch = sketch_generator(photo), None
-        fake_photo, identity_photo = photo_generator(sketch), None
+        fake_sketch, identity_sketch = sketch_generator(photo, style), None
+        fake_photo, identity_photo = photo_generator(sketch, palette), None
     sketch_noise, photo_noise = (0.0, 0.0) if noise is None else noise
     return Translation(
         fake_sketch=fake_sketch,
         fake_photo=fake_photo,
-        cycled_photo=photo_generator(fake_sketch + sketch_noise),
-        cycled_sketch=sketch_generator(fake_photo + photo_noise),
+        cycled_photo=photo_generator(fake_sketch + sketch_noise, own_palette),
+        cycled_sketch=sketch_generator(fake_photo + photo_noise, own_style),
         identity_photo=identity_photo,
         identity_sketch=identity_sketch,
     )
@@ -68,6 +90,11 @@ def generator_loss(
     identity_weight: float = 5.0,
     paired: Tensor | None = None,
     paired_weight: float = 0.0,
+    features: Features | None = None,
+    perceptual_weight: float = 0.0,
+    palette: tuple[Tensor, Tensor] | None = None,
+    palette_weight: float = 0.0,
+    style: Tensor | None = None,
 ) -> Losses:
     """What both generators minimise. Freeze the discriminators around it: they only judge here.
 
@@ -79,9 +106,10 @@ def generator_loss(
         where the translation has identity pictures, `identity_photo`, `identity_sketch`; and where `paired` is given,
         `paired_photo`, `paired_sketch`.
     """
+    judged = () if style is None else (style,)
     parts = {
         # Least squares GAN, the generators' side (section 4: minimise E[(D(G(x)) - 1)^2])
-        "adversarial_sketch": least_squares(sketch_discriminator(translation.fake_sketch), 1.0),
+        "adversarial_sketch": least_squares(sketch_discriminator(translation.fake_sketch, *judged), 1.0),
         "adversarial_photo": least_squares(photo_discriminator(translation.fake_photo), 1.0),
         # Cycle consistency (Eq. 2)
         "cycle_photo": l1_loss(translation.cycled_photo.float(), photo),
@@ -98,19 +126,29 @@ def generator_loss(
         parts["paired_photo"] = paired_loss(translation.fake_photo, photo, paired)
         parts["paired_sketch"] = paired_loss(translation.fake_sketch, sketch, paired)
         total = total + paired_weight * (parts["paired_photo"] + parts["paired_sketch"])
+    if features is not None:
+        parts["perceptual_photo"] = perceptual_loss(features, translation, photo, paired)
+        total = total + perceptual_weight * parts["perceptual_photo"]
+    if palette is not None:
+        parts["palette_photo"] = palette_loss(translation.fake_photo, *palette)
+        total = total + palette_weight * parts["palette_photo"]
     return total, parts
 
 
-def discriminator_loss(discriminator: Network, real: Tensor, fake: Tensor) -> Losses:
+def discriminator_loss(
+    discriminator: Network, real: Tensor, fake: Tensor, styles: tuple[Tensor, Tensor] | None = None
+) -> Losses:
     """What one discriminator minimises, halved as in the paper to slow it down against its generator (section 7.1).
 
     Args:
         real, fake: (B, 3, H, W) in [-1, 1]; the fakes are detached here and judged in one call with the real ones.
+        styles: (B,) int64 each, of the real and of the fake ones, where the discriminator tells styles apart.
 
     Returns:
         The total, and its parts `real` and `fake`, each 0.25 for a discriminator that always answers one half.
     """
-    real_score, fake_score = discriminator(torch.cat([real, fake.detach()])).chunk(2)
+    given = () if styles is None else (torch.cat(styles),)
+    real_score, fake_score = discriminator(torch.cat([real, fake.detach()]), *given).chunk(2)
     parts = {"real": least_squares(real_score, 1.0), "fake": least_squares(fake_score, 0.0)}
     return 0.5 * (parts["real"] + parts["fake"]), parts
 
@@ -125,6 +163,40 @@ def paired_loss(fake: Tensor, real: Tensor, paired: Tensor) -> Tensor:
     halves = [((avg_pool2d(picture, 2) + 1) / 2).clamp(0, 1) for picture in (fake, real)]
     dissimilarity = (1 - ssim(*halves, data_range=1.0, downsample=False, reduction="none")) / 2
     return (((fake - real).abs().mean((1, 2, 3)) + dissimilarity) * paired).mean()
+
+
+def perceptual_loss(features: Features, translation: Translation, photo: Tensor, paired: Tensor | None) -> Tensor:
+    """The distance of a network's features of the photos made, cycled and of true partners, to those of the photos.
+
+    Each place's features are brought to length 1 (LPIPS, Zhang et al. 2018, https://arxiv.org/abs/1801.03924, Eq. 1,
+    with equal weights). The sum over the layers and the kinds of photos, the mean over the batch. They are compared at
+    half the size, for a quarter of the work.
+    """
+    made, wanted = translation.cycled_photo, photo
+    if paired is not None:
+        made, wanted = torch.cat([made, translation.fake_photo[paired]]), torch.cat([photo, photo[paired]])
+    with torch.no_grad():
+        targets = features(avg_pool2d(photo, 2))
+    rows = torch.arange(len(photo), device=photo.device)
+    rows = rows if paired is None else torch.cat([rows, rows[paired]])
+    total = wanted.new_zeros(())
+    for layer, target in zip(features(avg_pool2d(made.float(), 2)), targets, strict=True):
+        distance = (normalize(layer.float()) - normalize(target.float())[rows]).square().sum(1).mean((1, 2))
+        total = total + distance.sum() / len(photo)
+    return total
+
+
+def palette_loss(fake: Tensor, palette: Tensor, places: Tensor) -> Tensor:
+    """L1 between the colours that were asked for and those that a face was painted in.
+
+    Colours that are not given, or not to be seen, count as 0.
+
+    Args:
+        fake: (B, 3, H, W) in [-1, 1]. palette: (B, 3, 4). places: (B, 3, H, W), where the colours are searched for.
+    """
+    painted = read_palette(fake, places)
+    given = palette[..., 3:] * painted[..., 3:]
+    return ((painted - palette)[..., :3].abs() * given).mean()
 
 
 def least_squares(score: Tensor, target: float) -> Tensor:

@@ -1,5 +1,7 @@
 """The networks of CycleGAN (Zhu et al. 2017, https://arxiv.org/abs/1703.10593, section 7.2 of the appendix)."""
 
+import itertools
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -19,8 +21,27 @@ def initialise(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-def norm_relu(convolution: nn.Conv2d | nn.ConvTranspose2d) -> nn.Sequential:
-    return nn.Sequential(convolution, nn.InstanceNorm2d(convolution.out_channels), nn.ReLU(inplace=True))
+# Factors and summands of a layer's channels, two (B, C, 1, 1)
+Change = tuple[Tensor, Tensor]
+
+
+class Layer(nn.Sequential):
+    """A convolution, its norm and a ReLU. What a condition changes, it changes before the ReLU."""
+
+    def forward(self, x: Tensor, change: Change | None = None) -> Tensor:
+        for module in self:
+            if change is not None and isinstance(module, nn.ReLU):
+                x = apply(change, x)
+            x = module(x)
+        return x
+
+
+def norm_relu(convolution: nn.Conv2d | nn.ConvTranspose2d) -> Layer:
+    return Layer(convolution, nn.InstanceNorm2d(convolution.out_channels), nn.ReLU(inplace=True))
+
+
+def apply(change: Change | None, x: Tensor) -> Tensor:
+    return x if change is None else torch.addcmul(change[1], x, change[0])
 
 
 class ResidualBlock(nn.Module):
@@ -32,15 +53,16 @@ class ResidualBlock(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, padding_mode=padding_mode)
         self.norm2 = nn.InstanceNorm2d(channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.norm2(self.conv2(self.conv1(x)))
+    def forward(self, x: Tensor, first: Change | None = None, second: Change | None = None) -> Tensor:
+        return x + apply(second, self.norm2(self.conv2(self.conv1(x, first))))
 
 
 class Generator(nn.Module):
     """Translates pictures from one domain to the other.
 
     (B, 3, H, W) in [-1, 1] -> (B, 3, H, W) in [-1, 1]; H and W are multiples of `multiple`, at least two of them.
-    Nothing in it depends on the batch or on training mode: InstanceNorm keeps no running statistics.
+    A condition, (B, conditions) or (1, conditions), is a style or a palette; without one, or with zeros, the network
+    chooses. Nothing in it depends on the batch or on training mode: InstanceNorm keeps no running statistics.
 
     Args:
         width: channels of the first convolution; 64 in the paper.
@@ -53,6 +75,9 @@ class Generator(nn.Module):
             size on the way down (as U-Net joins them, Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597).
             Its first layer has no norm: a normalised one forgets how bright, contrasty and coloured a picture is.
         grey: make grey pictures: the three channels of what comes out are the same.
+        conditions: numbers that can be given with a picture. They scale and shift each channel after its norm
+            (conditional instance normalisation, Dumoulin et al. 2017, https://arxiv.org/abs/1610.07629). The map from
+            them starts at zero, so a network without conditions can go on as one with conditions.
     """
 
     def __init__(
@@ -63,6 +88,7 @@ class Generator(nn.Module):
         upsample: Upsample = "transpose",
         compact: bool = False,
         grey: bool = False,
+        conditions: int = 0,
     ) -> None:
         super().__init__()
         if width < 1 or blocks < 0:
@@ -73,7 +99,7 @@ class Generator(nn.Module):
         if upsample not in ("transpose", "resize"):
             raise ValueError(f"upsample is 'transpose' or 'resize', not {upsample!r}.")
         self.width, self.blocks, self.padding, self.upsample = width, blocks, padding, upsample
-        self.compact, self.grey = compact, grey
+        self.compact, self.grey, self.conditions = compact, grey, conditions
         fold = self.fold = 2 if compact else 1
         self.multiple = 4 * fold
         mode = modes[padding]
@@ -83,17 +109,17 @@ class Generator(nn.Module):
             kernel = 3 if compact else 7
             return nn.Conv2d(channels, out, kernel, padding=kernel // 2, padding_mode=mode)
 
-        def up(channels: int, out: int) -> nn.Module:
+        def up(channels: int, out: int) -> Layer:
             if upsample == "transpose":
                 return norm_relu(nn.ConvTranspose2d(channels, out, 3, stride=2, padding=1, output_padding=1))
             convolution = nn.Conv2d(channels, out, 3, padding=1, padding_mode=mode)
-            return nn.Sequential(nn.Upsample(scale_factor=2), *norm_relu(convolution))
+            return Layer(nn.Upsample(scale_factor=2), *norm_relu(convolution))
 
         stem = outer(3 * fold**2, w)
         # Shapes for h, w = H, W, or half of them in a compact generator
         self.layers = nn.ModuleDict(
             {
-                "stem": nn.Sequential(stem, nn.ReLU(inplace=True)) if compact else norm_relu(stem),  # (B, w, h, w)
+                "stem": Layer(stem, nn.ReLU(inplace=True)) if compact else norm_relu(stem),  # (B, w, h, w)
                 "down1": norm_relu(nn.Conv2d(w, 2 * w, 3, stride=2, padding=1)),  # (B, 2w, h/2, w/2)
                 "down2": norm_relu(nn.Conv2d(2 * w, 4 * w, 3, stride=2, padding=1)),  # (B, 4w, h/4, w/4)
                 **{f"block{i + 1}": ResidualBlock(4 * w, mode) for i in range(blocks)},
@@ -103,17 +129,29 @@ class Generator(nn.Module):
             }
         )
         self.apply(initialise)
+        self.changed = [w, 2 * w, 4 * w, *[4 * w] * (2 * blocks), 2 * w, w]  # channels, in the order of the layers
+        if conditions:
+            self.condition = nn.Linear(conditions, 2 * sum(self.changed), bias=False)
+            nn.init.zeros_(self.condition.weight)
 
-    def forward(self, image: Tensor) -> Tensor:
-        stem = self.layers["stem"](F.pixel_unshuffle(image, self.fold))
-        down = self.layers["down1"](stem)
-        x = self.layers["down2"](down)
+    def forward(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
+        change = self._changes(condition)
+        stem = self.layers["stem"](F.pixel_unshuffle(image, self.fold), next(change))
+        down = self.layers["down1"](stem, next(change))
+        x = self.layers["down2"](down, next(change))
         for i in range(self.blocks):
-            x = self.layers[f"block{i + 1}"](x)
-        x = self.layers["up1"](x)
-        x = self.layers["up2"](x + down if self.compact else x)
+            x = self.layers[f"block{i + 1}"](x, next(change), next(change))
+        x = self.layers["up1"](x, next(change))
+        x = self.layers["up2"](x + down if self.compact else x, next(change))
         x = self.layers["head"](x + stem if self.compact else x)
         return torch.tanh(F.pixel_shuffle(x, self.fold)).expand(-1, 3, -1, -1)
+
+    def _changes(self, condition: Tensor | None) -> Iterator[Change | None]:
+        if condition is None:
+            return itertools.repeat(None)
+        values = self.condition(condition)[..., None, None]  # (B, 2 sum(changed), 1, 1)
+        factors, summands = values.chunk(2, 1)
+        return zip((1 + factors).split(self.changed, 1), summands.split(self.changed, 1), strict=True)
 
 
 class PatchDiscriminator(nn.Module):
@@ -123,11 +161,13 @@ class PatchDiscriminator(nn.Module):
     H and W are at least 32.
 
     Args:
+        styles: kinds of pictures that it tells apart. The last layer has a score for each, and a picture is judged by
+            the score of its own style, as the domains of StarGAN v2 are (Choi et al. 2020, section 2).
         spectral_norm: hold the largest singular value of each convolution at 1 (Miyato et al. 2018,
             https://arxiv.org/abs/1802.05957), which keeps it from winning outright.
     """
 
-    def __init__(self, width: int = 64, spectral_norm: bool = False) -> None:
+    def __init__(self, width: int = 64, spectral_norm: bool = False, styles: int = 1) -> None:
         super().__init__()
         w = width
 
@@ -141,7 +181,7 @@ class PatchDiscriminator(nn.Module):
             *block(w, 2 * w, stride=2),  # (B, 2w, H/4, W/4)
             *block(2 * w, 4 * w, stride=2),  # (B, 4w, H/8, W/8)
             *block(4 * w, 8 * w, stride=1),  # (B, 8w, H/8 - 1, W/8 - 1)
-            nn.Conv2d(8 * w, 1, 4, stride=1, padding=1),  # (B, 1, H/8 - 2, W/8 - 2)
+            nn.Conv2d(8 * w, styles, 4, stride=1, padding=1),  # (B, styles, H/8 - 2, W/8 - 2)
         )
         self.apply(initialise)
         if spectral_norm:
@@ -149,5 +189,37 @@ class PatchDiscriminator(nn.Module):
                 if isinstance(layer, nn.Conv2d):
                     nn.utils.parametrizations.spectral_norm(layer)
 
-    def forward(self, image: Tensor) -> Tensor:
-        return self.layers(image)
+    def forward(self, image: Tensor, style: Tensor | None = None) -> Tensor:
+        """Args: style: (B,) int64, each picture's; it may be left out where there is one style only."""
+        scores = self.layers(image)
+        return scores[:, :1] if style is None else scores[torch.arange(len(scores)), style].unsqueeze(1)
+
+
+class Features(nn.Module):
+    """What VGG16 sees after relu1_2, relu2_2 and relu3_3 (Simonyan & Zisserman 2015, https://arxiv.org/abs/1409.1556).
+
+    (B, 3, H, W) in [-1, 1] -> three tensors, of 64, 128 and 256 channels, at H, H/2 and H/4. It is never trained.
+    """
+
+    ENDS = (3, 8, 15)  # torchvision's numbers of those layers
+    MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, in [0, 1]
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = 3
+        for out in (64, 64, 0, 128, 128, 0, 256, 256, 256):
+            layers += [nn.Conv2d(channels, out, 3, padding=1), nn.ReLU()] if out else [nn.MaxPool2d(2)]
+            channels = out or channels
+        self.features = nn.Sequential(*layers)
+        self.requires_grad_(False)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        mean, std = (image.new_tensor(values)[:, None, None] for values in (self.MEAN, self.STD))
+        x = ((image + 1) / 2 - mean) / std
+        seen = []
+        for number, layer in enumerate(self.features):
+            x = layer(x)
+            if number in self.ENDS:
+                seen.append(x)
+        return seen

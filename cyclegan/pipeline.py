@@ -1,6 +1,7 @@
 """FaceSketchPipeline: the two generators, PIL pictures in, PIL pictures out."""
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self, overload
 
@@ -8,13 +9,15 @@ import torch
 from huggingface_hub import ModelCard, ModelHubMixin
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from .directions import Direction
 from .engines.build import Engine, EngineError, build
 from .engines.choose import choose, choose_apart
 from .hub.card import make_card
-from .images import normalise, open_image, pad_to_multiple, resize_to, to_image, to_tensor
+from .images import crop_square, normalise, open_image, pad_to_multiple, resize_to, to_image, to_tensor
 from .networks import Generator
+from .palette import ChoiceError, make_palette, read_palette
 from .release import EMBEDDED, HubUnreachableError, WeightsError, fetch, read, write
 
 BATCH = 8  # pictures converted at once: enough to fill the cores, little enough for a small machine
@@ -42,6 +45,7 @@ class FaceSketchPipeline(
         engine: what runs them on a CPU in float32: one of `engines.ENGINES`, or `auto`: the fastest that is installed,
             measured once (some seconds) and remembered. Elsewhere torch does. Weights that are changed later change
             only what torch runs.
+        styles: the names of the styles that the sketch generator draws in, as many as it has conditions.
 
     Attributes:
         engines: the name of the engine of each direction.
@@ -60,11 +64,13 @@ class FaceSketchPipeline(
         device: str | torch.device = "auto",
         dtype: str | torch.dtype = "auto",
         engine: str = "torch",
+        styles: Sequence[str] = (),
     ) -> None:
         if sketch_generator is None and photo_generator is None:
             raise WeightsError(
                 "A FaceSketchPipeline needs a sketch_generator, a photo_generator, or both; got neither."
             )
+        self.styles = list(styles)
         self.image_size = image_size
         self.device = _choose_device(device)
         self.dtype = _choose_dtype(dtype, self.device)
@@ -109,35 +115,105 @@ class FaceSketchPipeline(
         return self.generators[direction]
 
     @overload
-    def photo_to_sketch(self, images: Image.Image) -> Image.Image: ...
+    def photo_to_sketch(self, images: Image.Image, style: str | None = None) -> Image.Image: ...
     @overload
-    def photo_to_sketch(self, images: list[Image.Image]) -> list[Image.Image]: ...
-    def photo_to_sketch(self, images: Image.Image | list[Image.Image]) -> Image.Image | list[Image.Image]:
+    def photo_to_sketch(self, images: list[Image.Image], style: str | None = None) -> list[Image.Image]: ...
+    def photo_to_sketch(
+        self, images: Image.Image | list[Image.Image], style: str | None = None
+    ) -> Image.Image | list[Image.Image]:
         """Draw the face in a photo: one RGB picture for one, a list for a list.
 
         Any size and mode goes in; out comes a picture of the same shape with its shorter side at `image_size`.
 
+        Args:
+            style: one of `styles`; None leaves it to the model.
+
         Raises:
-            ImageError: a picture is damaged, tiny or huge.
+            ImageError: a picture is damaged, tiny or huge. ChoiceError: there is no such style.
         """
-        return self._convert(self.sketch_generator, images)
+        return self._convert(self.sketch_generator, images, self.style_condition(style))
 
     @overload
-    def sketch_to_photo(self, images: Image.Image) -> Image.Image: ...
+    def sketch_to_photo(
+        self,
+        images: Image.Image,
+        *,
+        skin: str | None = None,
+        hair: str | None = None,
+        background: str | None = None,
+        like: Image.Image | None = None,
+    ) -> Image.Image: ...
     @overload
-    def sketch_to_photo(self, images: list[Image.Image]) -> list[Image.Image]: ...
-    def sketch_to_photo(self, images: Image.Image | list[Image.Image]) -> Image.Image | list[Image.Image]:
-        """Paint a photo from a drawn face; in and out as in `photo_to_sketch`."""
-        return self._convert(self.photo_generator, images)
+    def sketch_to_photo(
+        self,
+        images: list[Image.Image],
+        *,
+        skin: str | None = None,
+        hair: str | None = None,
+        background: str | None = None,
+        like: Image.Image | None = None,
+    ) -> list[Image.Image]: ...
+    def sketch_to_photo(
+        self,
+        images: Image.Image | list[Image.Image],
+        *,
+        skin: str | None = None,
+        hair: str | None = None,
+        background: str | None = None,
+        like: Image.Image | None = None,
+    ) -> Image.Image | list[Image.Image]:
+        """Paint a photo from a drawn face; in and out as in `photo_to_sketch`.
+
+        Args:
+            skin, hair, background: colours as CSS writes them, `#e0ac69` or `black`. None leaves one to the model.
+            like: a photo of a framed face, whose colours are taken where none are given.
+
+        Raises:
+            ImageError: a picture is damaged, tiny or huge. ChoiceError: that is no colour, or this release has no
+                palette.
+        """
+        palette = self.palette_condition(skin=skin, hair=hair, background=background, like=like)
+        return self._convert(self.photo_generator, images, palette)
+
+    def style_condition(self, style: str | None) -> Tensor | None:
+        """What `translate` is to be given for a style: (1, styles).
+
+        Raises:
+            ChoiceError: there is no such style.
+        """
+        if style is None:
+            return None
+        if style not in self.styles:
+            there = f"this release has {', '.join(self.styles)}" if self.styles else "this release has one style only"
+            raise ChoiceError(f"There is no style {style!r}: {there}.")
+        return one_hot(torch.tensor([self.styles.index(style)]), len(self.styles)).float()
+
+    def palette_condition(self, like: Image.Image | None = None, **colours: str | None) -> Tensor | None:
+        """What `translate` is to be given for colours: (1, PALETTE_SIZE); see `sketch_to_photo`.
+
+        Raises:
+            ChoiceError: that is no colour, or this release has no palette.
+        """
+        if like is None and not any(colours.values()):
+            return None
+        if not self.photo_generator.conditions:
+            raise ChoiceError("This release chooses the colours itself: it was trained without a palette.")
+        palette = make_palette(**colours)
+        if like is not None:
+            pixels = to_tensor(crop_square(open_image(like), self.image_size))
+            palette = torch.where(palette[..., 3:] > 0, palette, read_palette(normalise(pixels)[None]))
+        return palette.flatten(1)
 
     def _convert(
-        self, generator: Generator, images: Image.Image | list[Image.Image]
+        self, generator: Generator, images: Image.Image | list[Image.Image], condition: Tensor | None
     ) -> Image.Image | list[Image.Image]:
         if isinstance(images, Image.Image):
-            return self._convert_list(generator, [images])[0]
-        return self._convert_list(generator, images)
+            return self._convert_list(generator, [images], condition)[0]
+        return self._convert_list(generator, images, condition)
 
-    def _convert_list(self, generator: Generator, images: list[Image.Image]) -> list[Image.Image]:
+    def _convert_list(
+        self, generator: Generator, images: list[Image.Image], condition: Tensor | None
+    ) -> list[Image.Image]:
         tensors = [to_tensor(resize_to(open_image(image), self.image_size)) for image in images]
         converted: dict[int, Image.Image] = {}
         by_shape: dict[torch.Size, list[int]] = {}
@@ -147,19 +223,24 @@ class FaceSketchPipeline(
             for start in range(0, len(numbers), BATCH):
                 batch = numbers[start : start + BATCH]
                 pixels = torch.stack([tensors[number] for number in batch]).to(self.device)
-                pictures = self.translate(generator, normalise(pixels))
+                pictures = self.translate(generator, normalise(pixels), condition)
                 converted |= {number: to_image(picture) for number, picture in zip(batch, pictures, strict=True)}
         return [converted[number] for number in range(len(images))]
 
     @torch.inference_mode()
-    def translate(self, generator: Generator, pictures: Tensor) -> Tensor:
+    def translate(self, generator: Generator, pictures: Tensor, condition: Tensor | None = None) -> Tensor:
         """Run one of the two generators: (B, 3, H, W) -> (B, 3, H, W), both in [-1, 1], of any H and W.
 
         What comes out is on this pipeline's device and in its dtype.
+
+        Args:
+            condition: (B, conditions) or (1, conditions), from `style_condition` or `palette_condition`.
         """
         height, width = pictures.shape[-2:]
         pictures = pad_to_multiple(pictures.to(self.device), generator.multiple).to(self.dtype)
-        return self._engines[generator](pictures)[..., :height, :width]
+        if condition is not None:
+            condition = condition.to(self.device, self.dtype)
+        return self._engines[generator](pictures, condition)[..., :height, :width]
 
     @classmethod
     def from_pretrained(  # type: ignore[override]
@@ -212,21 +293,22 @@ class FaceSketchPipeline(
                     raise
                 warnings.warn(f"{error} These are the embedded weights instead.", stacklevel=2)
                 return cls.from_pretrained(direction=direction, device=device, dtype=dtype, engine=engine)
-        generators, image_size = read(folder, direction, source)
+        generators, config = read(folder, direction, source)
         pipe = cls(
             generators.get(Direction.PHOTO_TO_SKETCH),
             generators.get(Direction.SKETCH_TO_PHOTO),
-            image_size,
+            config["image_size"],
             device,
             dtype,
             engine,
+            config["styles"],
         )
         pipe.source = "embedded weights" if folder == EMBEDDED else source if commit else folder.resolve().name
         pipe.revision = commit
         return pipe
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        write(save_directory, self.generators, self.image_size)
+        write(save_directory, self.generators, self.image_size, self.styles)
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
         return make_card(

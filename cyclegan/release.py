@@ -24,9 +24,11 @@ from .directions import Direction
 from .files import atomic
 from .hub.client import HTTP_ERRORS, one_line, split_revision
 from .networks import Generator, Padding, Upsample
+from .palette import PALETTE_SIZE
 
-FORMAT_VERSION = 3
-NEW = {"compact": False, "grey_sketches": False}  # what format 1 does not say
+FORMAT_VERSION = 4
+# What older formats do not say
+NEW: dict[str, Any] = {"compact": False, "grey_sketches": False, "styles": [], "palette": False}
 EMBEDDED = Path(__file__).parent / "weights"
 ARCHITECTURE = ("width", "blocks", "padding", "upsample", "compact")
 BOUNDS = {"width": (1, 1024), "blocks": (0, 256), "image_size": (8, 4096)}
@@ -35,7 +37,9 @@ CHOICES = {
     "upsample": get_args(Upsample),
     "compact": (False, True),
     "grey_sketches": (False, True),
+    "palette": (False, True),
 }
+MOST_STYLES = 64
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG}
 
 
@@ -64,8 +68,8 @@ def fetch(source: str, revision: str | None, direction: str | None, options: dic
     return folder, folder.name
 
 
-def read(folder: Path, direction: str | None, source: str) -> tuple[dict[Direction, Generator], int]:
-    """Load a release from a folder: its generators, or the one that was asked for, and the working size in pixels.
+def read(folder: Path, direction: str | None, source: str) -> tuple[dict[Direction, Generator], dict[str, Any]]:
+    """Load a release from a folder: its generators, or the one that was asked for, and its config.
 
     Raises:
         WeightsError: it is incomplete, damaged, or of a newer format; the message names the file and the key.
@@ -75,10 +79,10 @@ def read(folder: Path, direction: str | None, source: str) -> tuple[dict[Directi
         name: load_generator(config, folder / f"{name}.safetensors")
         for name in directions_of(config, direction, source)
     }
-    return generators, config["image_size"]
+    return generators, config
 
 
-def write(folder: Path, generators: dict[Direction, Generator], image_size: int) -> None:
+def write(folder: Path, generators: dict[Direction, Generator], image_size: int, styles: list[str]) -> None:
     """Write config.json and one safetensors file a direction, each whole or not at all.
 
     Raises:
@@ -90,10 +94,17 @@ def write(folder: Path, generators: dict[Direction, Generator], image_size: int)
         raise WeightsError(
             "A release has no place for a photo_generator that makes grey pictures: make it with grey=False."
         )
+    drawn = generators.get(Direction.PHOTO_TO_SKETCH)
+    if drawn is not None and drawn.conditions != len(styles):
+        raise WeightsError(
+            f"The sketch_generator has {drawn.conditions} styles, and {len(styles)} are named: {styles}."
+        )
     config = {
         "format_version": FORMAT_VERSION,
         **{name: getattr(next(iter(generators.values())), name) for name in ARCHITECTURE},
         "grey_sketches": any(generator.grey for generator in generators.values()),
+        "styles": styles,
+        "palette": any(generator.conditions for name, generator in generators.items() if name.target == "photo"),
         "image_size": image_size,
     }
     if len(generators) < len(Direction):
@@ -191,6 +202,11 @@ def _check(config: dict[str, Any], path: Path) -> None:
     for name, choices in CHOICES.items():
         if type(value := config[name]) is not type(choices[0]) or value not in choices:
             raise WeightsError(f"{path}: {name} must be {' or '.join(map(json.dumps, choices))}; got {value!r}.")
+    styles = config["styles"]
+    if not isinstance(styles, list) or not all(isinstance(style, str) and style for style in styles):
+        raise WeightsError(f"{path}: styles must be a list of names; got {styles!r}.")
+    if len(set(styles)) != len(styles) or len(styles) > MOST_STYLES:
+        raise WeightsError(f"{path}: styles must be at most {MOST_STYLES} names, each once; got {styles!r}.")
 
 
 def load_generator(config: dict[str, Any], path: Path) -> Generator:
@@ -206,8 +222,9 @@ def load_generator(config: dict[str, Any], path: Path) -> Generator:
                 f"{path} has {size:,} bytes, too few for width {width} and {blocks} blocks: it does not belong to its "
                 "config.json."
             )
+        conditions = len(config["styles"]) if path.stem == "photo_to_sketch" else PALETTE_SIZE * config["palette"]
         with torch.device("meta"):
-            generator = Generator(**{name: config[name] for name in ARCHITECTURE}, grey=grey)
+            generator = Generator(**{name: config[name] for name in ARCHITECTURE}, grey=grey, conditions=conditions)
         expected, filled = generator.state_dict(), {}
         with safe_open(path, "pt") as file:
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118

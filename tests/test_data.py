@@ -16,8 +16,9 @@ from cyclegan.data.augmentation import LIGHT_NUMBERS, bare_lines, crop_and_flip,
 from cyclegan.data.batches import Batch, Prefetch, UnpairedBatches, cache_size
 from cyclegan.data.cache import Pictures
 from cyclegan.data.check import check
-from cyclegan.data.sources import DataError, find_images, find_pictures, match_names
+from cyclegan.data.sources import DataError, find_images, find_pictures, find_styles, match_names
 from cyclegan.images import normalise
+from cyclegan.palette import read_palette
 
 
 def numbered(count: int, size: int = 36) -> Tensor:
@@ -180,7 +181,7 @@ def test_pairs_come_together_unless_one_of_them_cannot_be_read(tmp_path: Path) -
     numbers, partners, meant = batches.indices(0)
     assert numbers[meant].tolist() == partners[meant].tolist()
     assert set(numbers[meant].tolist()) == {0, 1, 2, 3}
-    photo, sketch, paired = load(batches, 0, slice(0, 32))
+    photo, sketch, paired, *_ = load(batches, 0, slice(0, 32))
     assert paired.tolist() == [bool(pair) and number in (0, 3) for number, pair in zip(numbers, meant, strict=True)]
     assert torch.equal(photo[paired], sketch[paired])
 
@@ -197,8 +198,8 @@ def test_a_batch_is_a_function_of_its_step_however_it_is_shared() -> None:
     whole = load(batches, 4, slice(0, 6))
     load(batches, 9, slice(0, 6))
     halves = [load(UnpairedBatches(images, images.flip(0), 32, 6, seed=0), 4, slice(a, a + 3)) for a in (0, 3)]
-    for domain in (0, 1):
-        assert torch.equal(whole[domain], torch.cat([half[domain] for half in halves]))
+    assert torch.equal(whole.photo, torch.cat([half.photo for half in halves]))
+    assert torch.equal(whole.sketch, torch.cat([half.sketch for half in halves]))
     other = load(UnpairedBatches(images, images.flip(0), 32, 6, seed=1), 4, slice(0, 6))
     assert not torch.equal(whole[0], other[0])
 
@@ -323,3 +324,31 @@ def test_check_data_looks_into_shards(tmp_path: Path) -> None:
     assert lines[0] == f"the column photo of {data}, split train: 1 pictures, all 48 x 40"
     assert "Row 1" in lines[2]
     assert "The test split" in lines[-2]
+
+
+def test_styles_are_folders_or_what_a_pattern_finds(tmp_path: Path) -> None:
+    assert find_styles(["a", "b"], None)[0] == []
+    assert find_styles(["fine/1", "2"], None)[0] == [], "some sketches are in no folder"
+    assert find_styles(["all/1", "all/2"], None)[0] == []
+    styles, numbers = find_styles(["fine/1", "bold/x/2", "fine/3"], None)
+    assert (styles, numbers.tolist()) == (["bold", "fine"], [1, 0, 1])
+    styles, numbers = find_styles(["7_style1", "8_style2"], "_style(?:(?P<soft>1)|(?P<hard>2))$")
+    assert (styles, numbers.tolist()) == (["hard", "soft"], [1, 0])
+    assert find_styles(["7_b", "8_a"], "_(.)$")[0] == ["a", "b"]
+    for pattern, said in (("_(.)$", "does not fit the sketch 9"), ("(", "got '\\('"), (".", "with a group")):
+        with pytest.raises(DataError, match=said):
+            find_styles(["7_a", "9"], pattern)
+    assert match_names(["1", "2"], ["fine/2", "bold/1", "fine/3"]).tolist() == [1, 0, -1]
+
+
+def test_zoom_shows_pictures_at_many_scales_and_palettes_of_whole_photos() -> None:
+    images = torch.randint(0, 256, (4, 3, 72, 72), dtype=torch.uint8)
+    batches = UnpairedBatches(images, images, 32, 4, 0, styles=torch.tensor([3, 1, 0, 2]), zoom=(1, 2), palette=True)
+    sides = [batches.read(step, slice(0, 4)).side for step in range(40)]
+    assert 36 <= min(sides) < 45 and 63 < max(sides) <= 72
+    batch = load(batches, 0, slice(0, 4))
+    assert batch.palette is not None and batch.places is not None
+    assert batch.photo.shape == batch.sketch.shape == batch.places.shape == (4, 3, 32, 32)
+    photos, sketches, _ = batches.indices(0)
+    assert torch.equal(batch.palette, read_palette(normalise(images[photos])))
+    assert batch.style.tolist() == [[3, 1, 0, 2][number] for number in sketches]

@@ -3,8 +3,18 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from cyclegan.losses import discriminator_loss, generator_loss, paired_loss, translate
-from cyclegan.networks import Generator, PatchDiscriminator
+from cyclegan.losses import (
+    Conditions,
+    Translation,
+    discriminator_loss,
+    generator_loss,
+    paired_loss,
+    palette_loss,
+    perceptual_loss,
+    translate,
+)
+from cyclegan.networks import Features, Generator, PatchDiscriminator
+from cyclegan.palette import PALETTE_SIZE, make_palette, search_places
 
 
 @pytest.fixture
@@ -102,3 +112,45 @@ def test_least_squares_targets() -> None:
     assert total == parts["real"] == parts["fake"] == 0
     total, parts = discriminator_loss(lambda x: x.mean((1, 2, 3)), fake, real)
     assert total == parts["real"] == parts["fake"] == 1
+
+
+def test_every_generator_call_is_told_its_own_condition() -> None:
+    """Generators that paint all of a picture in the first number of their condition."""
+    seen: list[list[float]] = []
+
+    def network(images: Tensor, condition: Tensor) -> Tensor:
+        seen.append(condition[:, 0].tolist())
+        return images
+
+    one = torch.ones(1, 1)
+    pictures = torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8)
+    translate(network, network, *pictures, identity=True, conditions=Conditions(one, 2 * one, 3 * one, 4 * one))
+    assert seen == [[1, 2], [3, 4], [4], [2]]
+
+
+def test_the_perceptual_loss_sees_blur_and_counts_partners() -> None:
+    torch.manual_seed(0)
+    features, real = Features(), torch.rand(2, 3, 32, 32).round() * 2 - 1
+    blurred = avg_pool2d(real, 5, 1, 2)
+    sharp = Translation(real, real, real, real, None, None)
+    soft = Translation(real, blurred, blurred, real, None, None)
+    both, one, none = torch.tensor([[True, True], [True, False], [False, False]])
+    assert perceptual_loss(features, sharp, real, both) == 0
+    cycled = perceptual_loss(features, soft, real, None)
+    assert cycled > 0
+    torch.testing.assert_close(perceptual_loss(features, soft, real, none), cycled)
+    torch.testing.assert_close(perceptual_loss(features, soft, real, both), 2 * cycled)
+    assert cycled < perceptual_loss(features, soft, real, one) < 2 * cycled
+    assert not any(parameter.requires_grad for parameter in features.parameters())
+
+
+def test_the_palette_loss_is_the_distance_of_the_colours_that_are_given_and_seen() -> None:
+    fake, places = torch.full((1, 3, 64, 64), 0.5, requires_grad=True), search_places(64)
+    asked = make_palette(skin="#ffffff")  # 1 in [-1, 1]
+    loss = palette_loss(fake, asked, places)
+    assert loss.item() == pytest.approx(0.5 / 3)  # one of three parts
+    loss.backward()
+    assert fake.grad is not None and fake.grad[0, 0][places[0, 0] > 0].max() < 0, "brighter cheeks cost less"
+    assert palette_loss(fake, make_palette(), places) == 0
+    assert palette_loss(fake, asked, torch.zeros_like(places)) == 0
+    assert make_palette().shape == (1, 3, PALETTE_SIZE // 3)

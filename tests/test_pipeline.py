@@ -59,13 +59,15 @@ def test_padding_does_not_show() -> None:
 def test_saved_and_loaded_it_gives_the_same_pictures(release: Path) -> None:
     config = json.loads((release / "config.json").read_text())
     assert config == {
-        "format_version": 3,
+        "format_version": 4,
         "width": 4,
         "blocks": 1,
         "padding": "reflect",
         "upsample": "transpose",
         "compact": False,
         "grey_sketches": False,
+        "styles": [],
+        "palette": False,
         "image_size": 32,
     }
     assert {file.name for file in release.iterdir()} == {
@@ -148,7 +150,7 @@ def test_wrong_weights_name_the_file_and_the_key(release: Path, tmp_path: Path, 
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ('{"format_version": 4}', "format version 4 .* reads up to 3: update cyclegan"),
+        ('{"format_version": 5}', "format version 5 .* reads up to 4: update cyclegan"),
         ('{"format_version": 2, "compact": true}', "whose first layer was another"),
         ('{"width": 4}', "no format_version"),
         ("[]", "no format_version"),

@@ -24,7 +24,7 @@ from cyclegan.space.serving import Models
 
 
 def inverted(generator: Generator) -> Engine:
-    return lambda pictures: -generator(pictures)
+    return lambda pictures, condition: -generator(pictures, condition)
 
 
 def wait_for_the_search() -> None:

@@ -9,9 +9,11 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..images import normalise
+from ..palette import read_palette, search_places
 from .augmentation import crop_and_flip
 from .cache import Pictures
 
@@ -36,6 +38,9 @@ class Batch(NamedTuple):
     photo: Tensor
     sketch: Tensor
     paired: Tensor
+    style: Tensor  # (B,) int64: of the sketches
+    palette: Tensor | None = None  # (B, 3, 4): of the photos, before they were cropped
+    places: Tensor | None = None  # (B, 3, H, W): where the colours of the sketched faces are searched for
 
 
 class Drawn(NamedTuple):
@@ -46,6 +51,8 @@ class Drawn(NamedTuple):
     corners: Tensor  # (2, B, 2): of the windows, for the photos and for the sketches
     flips: Tensor  # (2, B) bool
     paired: Tensor  # (B,) bool
+    style: Tensor  # (B,) int64
+    side: int  # pixels: what the pictures are brought to before they are cropped
 
 
 class UnpairedBatches:
@@ -57,9 +64,14 @@ class UnpairedBatches:
     Args:
         partners: for each sketch the number of the photo of the same face, or -1. Given, every second sketch comes
             with its partner, cropped and flipped alike; the rest stay unpaired.
+        styles: for each sketch the number of its style.
+        zoom: from how much to how much the pictures of a batch are enlarged before they are cropped; the pictures given
+            are of the largest size. Faces are then of many scales.
+        palette: read the photos' colours.
     """
 
-    PHOTOS, SKETCHES, AUGMENTATION, POOL, NOISE, DISCRIMINATORS, LINES, LIGHT = range(8)  # streams of random numbers
+    # Streams of random numbers
+    PHOTOS, SKETCHES, AUGMENTATION, POOL, NOISE, DISCRIMINATORS, LINES, LIGHT, ZOOM, CONDITIONS = range(10)
 
     def __init__(
         self,
@@ -69,8 +81,13 @@ class UnpairedBatches:
         batch_size: int,
         seed: int,
         partners: Tensor | None = None,
+        styles: Tensor | None = None,
+        zoom: tuple[float, float] = (1.0, 1.0),
+        palette: bool = False,
     ) -> None:
         self.photos, self.sketches, self.partners = photos, sketches, partners
+        self.styles = torch.zeros(len(sketches), dtype=torch.int64) if styles is None else styles
+        self.zoom, self.palette = zoom, palette
         self.image_size, self.batch_size, self.seed = image_size, batch_size, seed
         self._passes: dict[int, tuple[int, Tensor]] = {}
 
@@ -105,7 +122,8 @@ class UnpairedBatches:
         """
         rng = step_rng(self.seed, step, self.AUGMENTATION)
         photos, sketches, paired = self.indices(step)
-        room = self.photos.shape[-1] - self.image_size + 1
+        side = self._side(step)
+        room = side - self.image_size + 1
         corners = torch.randint(room, (2, self.batch_size, 2), generator=rng)
         flips = torch.rand((2, self.batch_size), generator=rng) < 0.5
         corners[1, paired], flips[1, paired] = corners[0, paired], flips[0, paired]
@@ -113,15 +131,37 @@ class UnpairedBatches:
         for pictures, indices in ((self.photos, photos), (self.sketches, sketches)):
             if isinstance(pictures, Pictures):
                 paired[part] &= torch.tensor(pictures.are_readable(indices[part].tolist()))
-        return Drawn(photo, sketch, corners[:, part], flips[:, part], paired[part])
+        return Drawn(photo, sketch, corners[:, part], flips[:, part], paired[part], self.styles[sketches[part]], side)
+
+    def _side(self, step: int) -> int:
+        """How large the pictures of a step are before they are cropped, in pixels."""
+        (low, high), largest = self.zoom, self.photos.shape[-1]
+        if low == high:
+            return largest
+        zoom = low + (high - low) * torch.rand((), generator=step_rng(self.seed, step, self.ZOOM)).item()
+        return round(largest * zoom / high)
 
     def augment(self, drawn: Drawn, device: torch.device | str = "cpu") -> Batch:
         """Bring to the device what was read, and crop and flip it there."""
+        whole_photo, whole_sketch = (normalise(pictures.to(device, non_blocking=True)) for pictures in drawn[:2])
         photo, sketch = (
-            normalise(crop_and_flip(pictures.to(device, non_blocking=True), corners, flips, self.image_size))
-            for pictures, corners, flips in zip(drawn[:2], drawn.corners, drawn.flips, strict=True)
+            crop_and_flip(_enlarge(pictures, drawn.side), corners, flips, self.image_size)
+            for pictures, corners, flips in zip((whole_photo, whole_sketch), drawn.corners, drawn.flips, strict=True)
         )
-        return Batch(photo, sketch, drawn.paired.to(device, non_blocking=True))
+        paired, style = (numbers.to(device, non_blocking=True) for numbers in (drawn.paired, drawn.style))
+        palette, places = None, None
+        if self.palette:
+            palette = read_palette(whole_photo)
+            whole = search_places(drawn.side).to(device).expand(len(photo), -1, -1, -1)
+            places = crop_and_flip(whole, drawn.corners[1], drawn.flips[1], self.image_size)
+        return Batch(photo, sketch, paired, style, palette, places)
+
+
+def _enlarge(pictures: Tensor, side: int) -> Tensor:
+    """(B, 3, S, S) -> (B, 3, side, side), bilinear with antialiasing; those of that side are left alone."""
+    if pictures.shape[-1] == side:
+        return pictures
+    return F.interpolate(pictures, (side, side), mode="bilinear", antialias=True)
 
 
 class Prefetch(Iterator[T]):

@@ -151,4 +151,36 @@ def match_names(photos: Sequence[str], sketches: Sequence[str]) -> Tensor:
         photos, sketches: the names of the pictures: paths without their ending, or the rows of a data set.
     """
     places = {name: place for place, name in reversed(list(enumerate(photos)))}
-    return torch.tensor([places.get(name, -1) for name in sketches])
+    # A sketch in the folder of its style has its partner beside all other photos
+    return torch.tensor([places.get(name, places.get(name.partition("/")[2], -1)) for name in sketches])
+
+
+def find_styles(names: Sequence[str], pattern: str | None) -> tuple[list[str], Tensor]:
+    """The styles of sketches, in order, and each sketch's number: (number of sketches,) int64.
+
+    Args:
+        names: of the sketches: paths without their ending. pattern: a regular expression to search for in them. A style
+            is called as the named group that matches, or as what the first group holds. Without a pattern, the styles
+            are the folders that the sketches lie in. Where there are none, all have one style, without a name.
+
+    Raises:
+        DataError: the pattern is wrong, or a name does not fit it.
+    """
+    if pattern is None:
+        found = [name.partition("/")[0] if "/" in name else "" for name in names]
+        if "" in found or len(set(found)) == 1:
+            return [], torch.zeros(len(names), dtype=torch.int64)
+    else:
+        found = [_style(name, pattern) for name in names]
+    styles = sorted(set(found))
+    return styles, torch.tensor([styles.index(style) for style in found])
+
+
+def _style(name: str, pattern: str) -> str:
+    try:
+        match = re.search(pattern, name)
+        if match:
+            return match.lastgroup or match[1]
+    except (re.error, IndexError) as error:
+        raise DataError(f"--style-pattern is a regular expression with a group; got {pattern!r} ({error}).") from None
+    raise DataError(f"--style-pattern {pattern!r} does not fit the sketch {name}: every sketch needs a style.")

@@ -1,8 +1,8 @@
 """How a generator runs fastest on the processor at hand.
 
-An engine is a function: (B, 3, H, W) float32 in [-1, 1] -> the same, where H and W are what the generator takes. All
-but `torch` run the generator as `inference.rewrite` makes it, and all but torch's an ONNX file, which is made once and
-kept in the user's cache.
+An engine is a function: (B, 3, H, W) float32 in [-1, 1], and perhaps a condition -> (B, 3, H, W), where H, W and the
+condition are what the generator takes. All but `torch` run the generator as `rewrite` makes it, and all but torch's an
+ONNX file, which is made once and kept in the user's cache.
 """
 
 import copy
@@ -23,7 +23,7 @@ from ..networks import Generator
 from .onnx import quantise, sample, to_onnx
 from .rewrite import rewrite
 
-Engine = Callable[[Tensor], Tensor]
+Engine = Callable[..., Tensor]  # called with the pictures, and a condition or None
 EngineName = Literal["torch", "torch-bf16", "compile", "openvino", "openvino-bf16", "openvino-int8", "onnxruntime"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 CALIBRATION = 16  # pictures that int8 takes its ranges from
@@ -55,7 +55,12 @@ def build(name: str, generator: Generator, size: int) -> Engine:
     if not winograd:
         return fast
     other = functools.cache(lambda: _start(name, rewrite(generator, False), size))
-    return lambda pictures: (other() if pictures.shape[2] % (2 * generator.multiple) else fast)(pictures)
+
+    def run(pictures: Tensor, condition: Tensor | None = None) -> Tensor:
+        engine = other() if pictures.shape[2] % (2 * generator.multiple) else fast
+        return engine(pictures, condition)
+
+    return run
 
 
 def _start(name: str, network: Generator, size: int) -> Engine:
@@ -77,8 +82,10 @@ def _start(name: str, network: Generator, size: int) -> Engine:
 def _torch(generator: Generator, dtype: torch.dtype) -> Engine:
     network = copy.deepcopy(generator).to(dtype).to(memory_format=torch.channels_last)
 
-    def run(pictures: Tensor) -> Tensor:
-        return network(pictures.to(dtype, memory_format=torch.channels_last)).float()
+    def run(pictures: Tensor, condition: Tensor | None = None) -> Tensor:
+        if condition is not None:
+            condition = condition.to(dtype)
+        return network(pictures.to(dtype, memory_format=torch.channels_last), condition).float()
 
     return run
 
@@ -89,7 +96,16 @@ def run_onnxruntime(path: Path) -> Engine:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return lambda pictures: torch.from_numpy(session.run(None, {"picture": pictures.numpy()})[0])
+
+    size = {given.name: given.shape[1] for given in session.get_inputs()}.get("condition", 0)
+
+    def run(pictures: Tensor, condition: Tensor | None = None) -> Tensor:
+        given = {"picture": pictures}
+        if condition is not None or size:
+            given["condition"] = torch.zeros(1, size) if condition is None else condition
+        return torch.from_numpy(session.run(None, {name: tensor.numpy() for name, tensor in given.items()})[0])
+
+    return run
 
 
 def run_openvino(path: Path, precision: str = "f32", size: int | None = None) -> Engine:
@@ -99,17 +115,21 @@ def run_openvino(path: Path, precision: str = "f32", size: int | None = None) ->
     core = openvino.Core()
     settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
 
+    network = core.read_model(path)
+    none = [torch.zeros(1, given.partial_shape[1].get_length()) for given in network.inputs[1:]]
+
     @functools.cache
     def compiled(*shape: int) -> Any:
-        model = core.read_model(path)
+        model = network.clone()
         if shape:
-            model.reshape(shape)
+            model.reshape(dict(enumerate([shape, *(condition.shape for condition in none)])))
         return core.compile_model(model, "CPU", settings)
 
-    def run(pictures: Tensor) -> Tensor:
+    def run(pictures: Tensor, condition: Tensor | None = None) -> Tensor:
         model = compiled(*pictures.shape) if pictures.shape == (1, 3, size, size) else compiled()
+        given = [pictures, *(none if condition is None else [condition])]
         # A request of its own for each call: several threads may call at once
-        return torch.from_numpy(model.infer_new_request([pictures.numpy()])[0])
+        return torch.from_numpy(model.infer_new_request([tensor.numpy() for tensor in given])[0])
 
     return run
 

@@ -14,15 +14,16 @@ from ..extras import extra
 from ..files import atomic
 from ..images import crop_square, normalise, open_image, pad_to_multiple, to_tensor
 from ..networks import Generator
+from ..palette import PALETTE_SIZE, PARTS
 from ..pipeline import FaceSketchPipeline
 from .build import CALIBRATION, Engine, EngineError, run_onnxruntime, run_openvino
-from .onnx import quantise, sample, to_onnx
+from .onnx import make_condition_optional, quantise, sample, to_onnx
 
 Format = Literal["onnx", "openvino"]
 LIMITS = {False: 1e-3, True: 0.03}  # by int8: how much a file's pictures may differ from torch's
 CALLS = {
     "onnx": 'onnxruntime.InferenceSession("{file}").run(None, {{"picture": picture.transpose(2, 0, 1)[None]}})[0]',
-    "openvino": 'openvino.compile_model("{file}", "CPU")(picture.transpose(2, 0, 1)[None])[0]',
+    "openvino": 'openvino.compile_model("{file}", "CPU")([picture.transpose(2, 0, 1)[None]{none}])[0]',
 }
 README = """# Face photo ↔ sketch without torch
 
@@ -40,7 +41,7 @@ Image.fromarray(((result[0].transpose(1, 2, 0) + 1) * 127.5).round().astype(np.u
 Mean absolute difference from torch in float32, in [-1, 1], the largest of three sizes:
 {differences}.
 
-`SHA256SUMS` has the files' hashes: `sha256sum -c SHA256SUMS`.
+{conditions}`SHA256SUMS` has the files' hashes: `sha256sum -c SHA256SUMS`.
 """
 
 
@@ -72,6 +73,8 @@ def export(
                 quantise(path, path, pad_to_multiple(int8[direction], generator.multiple))
             if kind == "openvino":
                 _to_openvino(path)
+            else:
+                make_condition_optional(path)
             path = path.with_suffix(suffix)
             difference = _difference(run_onnxruntime(path) if kind == "onnx" else run_openvino(path), generator)
             if not difference <= limit:
@@ -95,7 +98,11 @@ def export(
             runtime="onnxruntime" if kind == "onnx" else "openvino",
             given=given,
             made=made,
-            call=CALLS[kind].format(file=path.name),
+            call=CALLS[kind].format(
+                file=path.name,
+                none=f", np.zeros((1, {generator.conditions}), np.float32)" if generator.conditions else "",
+            ),
+            conditions=_conditions(pipe, kind),
             differences=", ".join(f"{name} {value:.2g}" for name, value in differences.items()),
         )
         (folder / "README.md").write_text(readme, encoding="utf-8")
@@ -130,6 +137,27 @@ def _to_openvino(path: Path) -> None:
     path.unlink()
 
 
+def _conditions(pipe: FaceSketchPipeline, kind: Format) -> str:
+    """How to ask for a style and for colours, for the README."""
+    lines = []
+    if pipe.styles:
+        styles = ", ".join(pipe.styles)
+        lines.append(
+            f"- `photo_to_sketch`: (batch, {len(pipe.styles)}), 1 for the style and 0 for the others: {styles}."
+        )
+    if any(generator.conditions for name, generator in pipe.generators.items() if name.target == "photo"):
+        lines.append(
+            f"- `sketch_to_photo`: (batch, {PALETTE_SIZE}), for {', '.join(PARTS)} each red, green, blue in [-1, 1] "
+            "and 1; four zeros leave that colour to the model."
+        )
+    if not lines:
+        return ""
+    missing = "It may be left out" if kind == "onnx" else "Zeros are none"
+    return "\n".join(
+        [f"`condition`, float32, is a second input. {missing}; the model chooses then.", "", *lines, "", ""]
+    )
+
+
 @torch.inference_mode()
 def _difference(engine: Engine, generator: Generator) -> float:
     sizes = ((1, 16, 16), (2, 8, 24), (1, 32, 20))  # batch, and sides in multiples
@@ -137,8 +165,9 @@ def _difference(engine: Engine, generator: Generator) -> float:
     return (
         torch.stack(
             [
-                (engine(pictures) - generator(pictures)).abs().mean()
+                (engine(pictures, condition) - generator(pictures, condition)).abs().mean()
                 for batch, height, width in sizes
+                for condition in [torch.ones(batch, generator.conditions) if generator.conditions else None]
                 for pictures in [
                     sample(batch, 32 * multiple)[..., : height * multiple, : width * multiple].contiguous()
                 ]

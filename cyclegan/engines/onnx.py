@@ -5,6 +5,7 @@ import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -13,19 +14,36 @@ from ..networks import Generator
 
 
 def to_onnx(generator: Generator, path: Path) -> None:
-    """Write a generator as ONNX: `picture` (batch, 3, height, width) -> `result`, of any batch, height and width."""
+    """Write a generator as ONNX: `picture` (batch, 3, height, width) -> `result`, of any batch, height and width.
+
+    One with conditions also takes `condition`, (batch, conditions) or (1, conditions); zeros are none.
+    """
     multiple = generator.multiple
+    batch = {0: torch.export.Dim("batch")}
     sides = {2: multiple * torch.export.Dim("height", min=2), 3: multiple * torch.export.Dim("width", min=2)}
+    condition = [torch.zeros(2, generator.conditions)] if generator.conditions else []
     torch.onnx.export(
         generator,
-        (torch.zeros(2, 3, 4 * multiple, 5 * multiple),),
+        (torch.zeros(2, 3, 4 * multiple, 5 * multiple), *condition),
         path,
-        input_names=["picture"],
+        input_names=["picture", *["condition" for _ in condition]],
         output_names=["result"],
-        dynamic_shapes=({0: torch.export.Dim("batch")} | sides,),
+        dynamic_shapes=(batch | sides, *[batch for _ in condition]),
         external_data=False,
         verbose=False,
     )
+
+
+def make_condition_optional(path: Path) -> None:
+    """Let an ONNX file do without its `condition`: an initialiser of an input's name is what it is when not given."""
+    import onnx
+
+    model = onnx.load(path)
+    for given in model.graph.input:
+        if given.name == "condition":
+            default = np.zeros((1, given.type.tensor_type.shape.dim[1].dim_value), np.float32)
+            model.graph.initializer.append(onnx.numpy_helper.from_array(default, "condition"))
+    onnx.save(model, path)
 
 
 def quantise(source: Path, target: Path, pictures: Tensor) -> None:
@@ -36,12 +54,15 @@ def quantise(source: Path, target: Path, pictures: Tensor) -> None:
     import nncf
     import onnx
 
-    data = nncf.Dataset(pictures.split(1), lambda picture: {"picture": picture.numpy()})
+    model = onnx.load(source)
+    sizes = {given.name: given.type.tensor_type.shape.dim[1].dim_value for given in model.graph.input}
+    condition = {"condition": np.zeros((1, sizes["condition"]), np.float32)} if "condition" in sizes else {}
+    data = nncf.Dataset(pictures.split(1), lambda picture: {"picture": picture.numpy()} | condition)
     # Through a Pad the ranges come out wrong: ten times the error
     scope = nncf.IgnoredScope(types=["Pad"], validate=False)
     nncf.set_log_level(logging.ERROR)
     with redirect_stdout(sys.stderr):  # where its progress bars belong
-        model = nncf.quantize(onnx.load(source), data, subset_size=len(pictures), ignored_scope=scope)
+        model = nncf.quantize(model, data, subset_size=len(pictures), ignored_scope=scope)
     onnx.save(model, target)
 
 

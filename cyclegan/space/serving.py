@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from threading import Lock, Thread
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from huggingface_hub import hf_hub_download
 from PIL import Image
@@ -93,13 +93,16 @@ class Models:
             raise WeightsError(f"There are no weights {name!r} on offer: choose from {', '.join(self.offers)}.")
         return self.offers[name]
 
-    def convert(self, direction: Direction, name: str, picture: Image.Image) -> Image.Image:
+    def convert(self, direction: Direction, name: str, picture: Image.Image, **choices: Any) -> Image.Image:
         """Convert one picture, in turn.
 
+        Args:
+            choices: the style or the colours, as the pipeline's method of this direction takes them.
+
         Raises:
-            ImageError, WeightsError: as the pipeline does.
+            ImageError, ChoiceError, WeightsError: as the pipeline does.
         """
-        return self.run(lambda pipe: getattr(pipe, direction)(picture), name).result()
+        return self.run(lambda pipe: getattr(pipe, direction)(picture, **choices), name).result()
 
     def figures(self, name: str) -> str:
         """What the model card of a release says about how good it is: Markdown, or nothing.

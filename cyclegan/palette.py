@@ -1,0 +1,106 @@
+"""The colours of a face: skin, hair and background, read from a photo or given by a person.
+
+A palette is a tensor (B, 3, 4): for each of `PARTS` red, green and blue in [-1, 1], and 1 where that colour is given. A
+colour that is not given is four zeros: the generator chooses it. Flattened, (B, 12), it is the photo generator's
+condition.
+"""
+
+import torch
+import torch.nn.functional as F
+from PIL import ImageColor
+from torch import Tensor
+
+PARTS = ("skin", "hair", "background")
+PALETTE_SIZE = 4 * len(PARTS)
+SIZE = 64  # pixels: the side at which colours are read
+# Where to look, in shares of the side, (top, bottom, left, right), on a face that is framed as the training photos are:
+# eyes at 0.45 of the height
+CHEEKS = ((0.50, 0.64, 0.36, 0.64),)
+CROWN = ((0.04, 0.22, 0.30, 0.70), (0.18, 0.40, 0.18, 0.30), (0.18, 0.40, 0.70, 0.82))
+CORNERS = ((0.0, 0.40, 0.0, 0.12), (0.0, 0.40, 0.88, 1.0), (0.0, 0.05, 0.0, 0.25), (0.0, 0.05, 0.75, 1.0))
+NEAR = 0.3  # in [-1, 1]: how far from the middle of a colour its shades lie
+FEW = 0.08  # the share of its places that must look like hair
+
+
+class ChoiceError(ValueError):
+    """A style or a colour that cannot be had; the message says what can."""
+
+
+def read_palette(photos: Tensor, places: Tensor | None = None) -> Tensor:
+    """The colours of framed faces, as a person would name them: the prevailing shade, not the mean of light and shadow.
+
+    Each colour is searched for in its own places: on the cheeks and nose, around the forehead, in the upper corners. It
+    starts from the median there and moves to the mean of what is near (mean shift, Comaniciu & Meer 2002). For hair,
+    only pixels count that are like neither skin nor background. Where few pixels count, a colour is not given. The
+    gradient reaches the pixels whose mean a colour is.
+
+    Args:
+        photos: (B, 3, H, W) in [-1, 1]: the eyes a little above the middle, the face about half as wide as the picture.
+        places: (B, 3, H, W), 1 where each colour is searched for; for crops, of which `search_places` is cropped alike.
+
+    Returns:
+        (B, 3, 4): a palette.
+    """
+    if places is None:
+        places = search_places(SIZE).to(photos.device).expand(len(photos), -1, -1, -1)
+    pixels, places = (
+        F.interpolate(picture.float(), (SIZE, SIZE), mode="bilinear", antialias=True).flatten(2)
+        for picture in (photos, places)
+    )  # (B, 3, SIZE^2)
+    cheeks, crown, corners = places.round().split(1, 1)
+    skin, background = _shade(pixels, cheeks), _shade(pixels, corners)
+    unlike = [(pixels - colour).detach().norm(dim=1, keepdim=True) > NEAR for colour in (skin, background)]
+    locks = crown * unlike[0] * unlike[1]
+    parts = ((skin, cheeks, cheeks), (_shade(pixels, locks), locks, crown), (background, corners, corners))
+    palette = []
+    for colour, counted, searched in parts:
+        given = counted.sum(2) >= (FEW * searched.sum(2)).clamp(SIZE / 4)  # (B, 1)
+        palette.append(torch.cat([colour[..., 0], torch.ones_like(given)], 1) * given)
+    return torch.stack(palette, 1)
+
+
+def search_places(size: int) -> Tensor:
+    """Where the colours of PARTS are searched for on a framed face: (1, 3, size, size) of 0 and 1."""
+    places = torch.zeros(1, len(PARTS), size, size)
+    for number, boxes in enumerate((CHEEKS, CROWN, CORNERS)):
+        for box in boxes:
+            top, bottom, left, right = (round(size * share) for share in box)
+            places[:, number, top:bottom, left:right] = 1
+    return places
+
+
+def relight_palette(palette: Tensor, light: Tensor) -> Tensor:
+    """The colours of a palette (B, 3, 4) with so much of their light (B, 3, 1): 0 is black, 1 changes nothing."""
+    colours, given = palette[..., :3], palette[..., 3:]
+    return torch.cat([((colours + 1) * light - 1).clamp(-1, 1) * given, given], 2)
+
+
+def _shade(pixels: Tensor, places: Tensor) -> Tensor:
+    """The prevailing colour of the pixels (B, 3, N) at the places (B, 1, N) that are 1: (B, 3, 1)."""
+    colour = torch.where(places > 0, pixels.detach(), torch.nan).nanmedian(2, keepdim=True).values.nan_to_num()
+    for _ in range(3):
+        weights = places * torch.exp(-((pixels.detach() - colour) / NEAR).square().sum(1, keepdim=True))
+        mean = (pixels * weights).sum(2, keepdim=True) / weights.sum(2, keepdim=True).clamp(1e-6)
+        colour = mean.detach()
+    return mean
+
+
+def make_palette(**colours: str | None) -> Tensor:
+    """A palette (1, 3, 4) of colours that a person gives: `make_palette(skin="#e0ac69", hair="black")`.
+
+    Args:
+        colours: by the names of PARTS, as CSS writes them. None leaves one to the generator.
+
+    Raises:
+        ChoiceError: that is no colour.
+    """
+    palette = torch.zeros(1, len(PARTS), 4)
+    for part, colour in colours.items():
+        if colour is None:
+            continue
+        try:
+            red, green, blue = ImageColor.getrgb(colour)[:3]
+        except ValueError:
+            raise ChoiceError(f"{part} is a colour such as '#e0ac69' or 'black'; got {colour!r}.") from None
+        palette[0, PARTS.index(part)] = torch.tensor([red / 127.5 - 1, green / 127.5 - 1, blue / 127.5 - 1, 1.0])
+    return palette
