@@ -166,18 +166,23 @@ def import_weights(
     *,
     out: Path,
     image_size: int = 256,
+    networks: tuple[str, ...] = (),
 ) -> int:
-    """Make a release of .pth files of other CycleGAN code: the mission's original, or the reference implementation.
+    """Make a release of the weights of other CycleGAN code: .pth or .safetensors files. See docs/hub.md.
 
     Args:
         photo_to_sketch: The generator that draws sketches, a state_dict.
         sketch_to_photo: The one that paints photos; without it the release has one direction.
         out: Folder for the release, which must not exist.
         image_size: The working size in pixels: what the generators were trained at. The files do not say it.
+        networks: Where a file holds several networks, the key of the one to take, for each file.
     """
     if out.exists():
         raise WeightsError(f"{out} is there already: give another --out.")
-    generators = [read_generator(path) for path in (photo_to_sketch, sketch_to_photo) if path is not None]
+    files = [path for path in (photo_to_sketch, sketch_to_photo) if path is not None]
+    if networks and len(networks) != len(files):
+        raise WeightsError(f"--networks takes a key for each file: {len(files)}; got {len(networks)}.")
+    generators = [read_generator(*given) for given in zip(files, networks or [None] * len(files), strict=True)]
     pipe = FaceSketchPipeline(generators[0], generators[1] if sketch_to_photo else None, image_size, "cpu")
     with atomic(out) as partial:
         pipe.save_pretrained(partial)

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import ROOT, picture, run
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from cyclegan import FaceSketchPipeline
 from cyclegan.__main__ import import_weights
 from cyclegan.importing import read_generator
+from cyclegan.networks import Generator
 from cyclegan.release import WeightsError
 
 
@@ -26,6 +28,16 @@ class Residual(nn.Module):
 
 def norm(channels: int, tracked: bool = False) -> list[nn.Module]:
     return [nn.InstanceNorm2d(channels, track_running_stats=tracked), nn.ReLU(True)]
+
+
+def resized(w: int, padded: bool) -> list[nn.Module]:
+    """Nearest-neighbour up-sampling, then a convolution."""
+    layers: list[nn.Module] = []
+    for channels in (4 * w, 2 * w):
+        convolution = nn.Conv2d(channels, channels // 2, 3, padding=0 if padded else 1)
+        padding = [nn.ReflectionPad2d(1)] if padded else []
+        layers += [nn.Upsample(scale_factor=2), *padding, convolution, *norm(channels // 2)]
+    return layers
 
 
 def ups(w: int) -> list[nn.Module]:
@@ -108,6 +120,82 @@ def test_it_gives_what_the_other_code_gives(
     assert (ours.padding, ours.blocks, ours.upsample) == (padding, blocks, "transpose")
     x = torch.rand(1, 3, 24, 32) * 2 - 1
     torch.testing.assert_close(ours(x), getattr(theirs, "module", theirs)(x), rtol=0, atol=1e-5)
+
+
+def nearest(padded: bool, w: int = 4) -> Reference:
+    """The reference implementation's network with another up-sampling."""
+    theirs = Reference(w, 2)
+    layers = list(theirs.model)
+    theirs.model = nn.Sequential(*layers[: -len(ups(w)) - 3], *resized(w, padded), *layers[-3:])
+    return theirs
+
+
+@torch.inference_mode()
+def test_up_sampling_by_nearest_neighbours_is_recognised(tmp_path: Path) -> None:
+    theirs = nearest(padded=True)
+    torch.save(theirs.state_dict(), tmp_path / "g.pth")
+    ours = read_generator(tmp_path / "g.pth")
+    assert (ours.padding, ours.blocks, ours.upsample) == ("reflect", 2, "resize")
+    x = torch.rand(1, 3, 24, 32) * 2 - 1
+    torch.testing.assert_close(ours(x), theirs(x), rtol=0, atol=1e-5)
+    torch.save(nearest(padded=False).state_dict(), tmp_path / "g.pth")
+    with pytest.raises(WeightsError, match="differently"):
+        read_generator(tmp_path / "g.pth")
+
+
+class Apart(nn.Module):
+    """Names whose alphabetical order is not the order of the layers."""
+
+    def __init__(self, w: int, blocks: int) -> None:
+        super().__init__()
+        parts = Original(w, blocks)
+        self.start, self.encoder, self.middle, self.decoder, self.end = (
+            parts.initial, parts.down, parts.residual, parts.up, parts.final,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: Reference(4, 9), lambda: Original(4, 11), lambda: Apart(4, 2), lambda: nearest(padded=True),
+     lambda: Generator(4, 2, "zero"), lambda: Generator(4, 2, "zero", "resize")],
+)  # fmt: skip
+def test_a_safetensors_file_gives_what_a_pth_file_gives(tmp_path: Path, make: Callable[[], nn.Module]) -> None:
+    """Its keys come sorted by name."""
+    state = make().state_dict()
+    torch.save(state, tmp_path / "g.pth")
+    save_file(state, tmp_path / "g.safetensors")
+    one, other = (read_generator(tmp_path / f"g.{ending}") for ending in ("pth", "safetensors"))
+    assert (one.padding, one.upsample) == (other.padding, other.upsample)
+    for name, tensor in one.state_dict().items():
+        assert torch.equal(tensor, other.state_dict()[name]), name
+
+
+def test_a_safetensors_file_whose_order_is_unknown_is_refused(tmp_path: Path) -> None:
+    state = {name: tensor for name, tensor in Apart(4, 2).state_dict().items() if not name.endswith("bias")}
+    save_file(state, tmp_path / "g.safetensors")
+    with pytest.raises(WeightsError, match=r"have one shape and no biases.* give a \.pth file"):
+        read_generator(tmp_path / "g.safetensors")
+
+
+def test_a_network_one_level_down_is_found_and_of_several_one_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "g.pth"
+    one, other = Reference(4, 2).state_dict(), Reference(4, 1).state_dict()
+    torch.save({"state_dict": one, "epoch": 3, "optimizer": {"state": {}, "param_groups": []}}, path)
+    assert read_generator(path).blocks == 2
+    torch.save({"netG_A": one, "netG_B": other, "epoch": 3}, path)
+    with pytest.raises(WeightsError, match="several networks: say which by --networks, of netG_A, netG_B"):
+        read_generator(path)
+    with pytest.raises(WeightsError, match="no network netG_C, only netG_A, netG_B"):
+        read_generator(path, "netG_C")
+    assert read_generator(path, "netG_B").blocks == 1
+    torch.save({f"{name}.{key}": value for name, s in (("a", one), ("b", other)) for key, value in s.items()}, path)
+    assert read_generator(path, "b").blocks == 1
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_finite_numbers_are_refused(tmp_path: Path, value: float) -> None:
+    with pytest.raises(WeightsError, match=r"model\.4\.bias must be of finite floating-point numbers"):
+        read_generator(save(tmp_path / "g.pth", lambda s: s["model.4.bias"].fill_(value)))
 
 
 def save(path: Path, change: Callable[[dict[str, Tensor]], object]) -> Path:
