@@ -25,6 +25,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from cyclegan.directions import Direction
+from cyclegan.engines.build import EngineError
 from cyclegan.engines.web import export_web
 from cyclegan.faces import SEARCHED, find_face, fit_square
 from cyclegan.images import ImageError, open_image, resize_to
@@ -409,4 +410,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (EngineError, WeightsError) as error:
+        sys.exit(str(error))

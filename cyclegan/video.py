@@ -1,12 +1,14 @@
 """Convert films frame by frame, with their sound. PyAV, the optional extra `video`, does the reading and writing."""
 
+import sys
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import torch
 import torch.nn.functional as F
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 from tqdm import tqdm
 
@@ -16,8 +18,9 @@ from .images import ImageError, normalise, open_image, resize_to, to_image, to_t
 from .pipeline import BATCH
 
 if TYPE_CHECKING:
-    from av import FFmpegError, Packet, VideoFrame
+    from av import AudioStream, FFmpegError, Packet, VideoFrame
     from av.container import InputContainer
+    from av.stream import Stream
     from av.video.stream import VideoStream
 
 # By ending, what FFmpeg calls the format. It is not left to guess, since some formats are lists of other files to open
@@ -56,13 +59,17 @@ def convert_video(
 ) -> None:
     """Convert a film into one of the same format, with the times of its frames, its sound as it is, and upright.
 
+    Sound tracks that cannot be copied are left out, and named in the output. A film whose frames change their size
+    keeps the shape of the first: later ones are fitted into it.
+
     Args:
         run: converts pictures, at most `BATCH` at once.
         size: the shorter side of the result in pixels; an odd longer side loses a row.
         quiet: show no progress bar.
 
     Raises:
-        ImageError: PyAV is missing, the film too, or it is damaged or holds no video.
+        ImageError: PyAV is missing, the film too, or it is cut off, damaged or holds no video.
+        OSError: the result cannot be written.
     """
     with extra("video", f"The video {source}", ImageError):
         import av
@@ -82,10 +89,12 @@ def convert_video(
         coded = cast("VideoStream", made.add_stream(made.default_video_codec, video.average_rate, {"crf": "18"}))
         coded.codec_context.time_base = video.time_base  # type: ignore[assignment]  # None is for streams not begun
         coded.codec_context.flags |= Flags.frame_duration  # the last frame's too is not guessed
-        try:
-            sounds = {sound.index: made.add_stream_from_template(sound) for sound in film.streams.audio}
-        except ValueError as error:
-            raise ImageError(f"The sound of {source} cannot be copied ({error}): save the film as .mkv.") from None
+        sounds: dict[int, AudioStream] = {}
+        for sound in film.streams.audio:
+            try:
+                sounds[sound.index] = made.add_stream_from_template(sound)
+            except ValueError:  # a codec that FFmpeg does not know, or that the format does not hold
+                tqdm.write(f"{source}: sound track {sound.index} cannot be copied and is left out.", file=sys.stderr)
         steady = Steady()
         frames: list[VideoFrame] = []
         packets: list[Packet] = []
@@ -93,10 +102,11 @@ def convert_video(
         def convert() -> None:
             images = [_upright(frame, video, source, size) for frame in frames]
             for frame, image, result in zip(frames, images, run(images), strict=True):
-                shown = av.VideoFrame.from_image(steady(image, result))
-                shown.pts, shown.time_base, shown.duration = frame.pts, frame.time_base, frame.duration
+                picture = steady(image, result)
                 if not coded.codec_context.is_open:
-                    coded.width, coded.height, coded.pix_fmt = shown.width, shown.height, "yuv420p"
+                    coded.width, coded.height, coded.pix_fmt = picture.width, picture.height, "yuv420p"
+                shown = av.VideoFrame.from_image(ImageOps.pad(picture, (coded.width, coded.height)))
+                shown.pts, shown.time_base, shown.duration = frame.pts, frame.time_base, frame.duration
                 made.mux(coded.encode(shown))
                 bar.update()
             for packet in packets:  # after a frame, since the sizes must be known when the file begins
@@ -105,32 +115,57 @@ def convert_video(
             frames.clear()
             packets.clear()
 
-        with tqdm(total=video.frames or None, desc=source.name, unit="frame", disable=quiet) as bar:
-            for part in _read(film, video, source):
-                if isinstance(part, av.Packet):
-                    packets.append(part)
-                else:
-                    frames.append(part)
-                if len(frames) == BATCH:
-                    convert()
-            if not frames and not coded.codec_context.is_open:
-                raise ImageError(f"{source} holds no video.")
-            convert()
-            made.mux(coded.encode())
+        try:
+            with tqdm(total=video.frames or None, desc=source.name, unit="frame", disable=quiet) as bar:
+                for part in _read(film, video, [film.streams[index] for index in sounds], source):
+                    if isinstance(part, av.Packet):
+                        packets.append(part)
+                    else:
+                        frames.append(part)
+                    if len(frames) == BATCH:
+                        convert()
+                if not frames and not coded.codec_context.is_open:
+                    raise ImageError(f"{source} holds no video.")
+                convert()
+                made.mux(coded.encode())
+        except av.FFmpegError as error:
+            if isinstance(error, OSError):
+                raise
+            raise ImageError(f"{source} cannot be converted: {error.strerror}.") from None
 
 
-def _read(film: "InputContainer", video: "VideoStream", source: Path) -> Iterator["Packet | VideoFrame"]:
-    """The frames of a film and the packets of its sound, as they come."""
+def _read(
+    film: "InputContainer", video: "VideoStream", sounds: "list[Stream]", source: Path
+) -> Iterator["Packet | VideoFrame"]:
+    """The frames of a film and the packets of its sounds, as they come.
+
+    Raises:
+        ImageError: it is damaged, or ends before its header says.
+    """
     import av
 
+    ends = {video.index: Fraction(0)}  # seconds until which a track was read
     try:
-        for packet in film.demux(video, *film.streams.audio):
+        for packet in film.demux(video, *sounds):
+            if packet.pts is not None:
+                end = (packet.pts + (packet.duration or 0)) * packet.time_base
+                ends[packet.stream_index] = max(ends.get(packet.stream_index, end), end)
             if packet.stream is video:
                 yield from video.decode(packet)
             elif packet.dts is not None:
                 yield packet
     except av.FFmpegError as error:
         raise ImageError(_damaged(source, error)) from None
+    if video.duration and video.time_base:
+        read, length = ends[video.index], (video.duration + (video.start_time or 0)) * video.time_base
+    elif film.duration and len(sounds) == len(film.streams) - 1:  # the header has the longest track's length alone
+        read, length = max(ends.values()), Fraction(film.duration, av.time_base)
+    else:
+        return
+    if read < length * Fraction(95, 100) - Fraction(1, 10):  # whole films, too, differ from their headers a little
+        raise ImageError(
+            f"{source} is cut off after {float(read):.1f} of {float(length):.1f} seconds: save or download it again."
+        )
 
 
 def _damaged(source: Path, error: "FFmpegError") -> str:

@@ -1,5 +1,6 @@
 """The rules of the house that a machine can hold."""
 
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -97,3 +98,9 @@ def test_every_file_of_the_package_is_installed() -> None:
 def test_there_are_examples_both_ways() -> None:
     for folder in ("photos", "sketches"):
         assert len(list((ROOT / "examples" / folder).glob("*.png"))) >= 6
+
+
+def test_the_app_says_in_a_sentence_why_it_cannot_start() -> None:
+    result = run("app.py", cwd=ROOT, env=os.environ | {"CYCLEGAN_WEIGHTS": "/nowhere"})
+    assert result.returncode == 1
+    assert result.stderr.strip() == "/nowhere is neither a folder nor the name of a repository: USER/REPO."

@@ -164,6 +164,63 @@ def test_a_film_is_whole_or_not_there(tmp_path: Path) -> None:
     assert not list((tmp_path / "out").iterdir())
 
 
+@pytest.mark.parametrize(("ending", "options"), [("mp4", {"movflags": "faststart"}), ("mkv", {}), ("webm", {})])
+def test_a_film_that_is_cut_off_is_said_to_be(tmp_path: Path, ending: str, options: dict[str, str]) -> None:
+    grain = np.random.default_rng(0).integers(0, 256, (50, 64, 64, 3), np.uint8)
+    with av.open(tmp_path / f"whole.{ending}", "w", options=options) as film:
+        video = film.add_stream(film.default_video_codec, 25, options={"g": "1"})
+        assert isinstance(video, av.VideoStream)
+        video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
+        for frame in grain:
+            film.mux(video.encode(av.VideoFrame.from_ndarray(frame)))
+        film.mux(video.encode())
+    whole = (tmp_path / f"whole.{ending}").read_bytes()
+    (tmp_path / f"cut.{ending}").write_bytes(whole[: len(whole) // 2])
+
+    def same(images: list[Image.Image]) -> list[Image.Image]:
+        return images
+
+    convert_video(tmp_path / f"whole.{ending}", tmp_path / f"out/whole.{ending}", same, 32, quiet=True)
+    with pytest.raises(ImageError, match="is cut off"):
+        convert_video(tmp_path / f"cut.{ending}", tmp_path / f"out/cut.{ending}", same, 32, quiet=True)
+    assert [file.name for file in (tmp_path / "out").iterdir()] == [f"whole.{ending}"]
+
+
+def test_a_film_that_changes_its_size_keeps_its_shape(tmp_path: Path) -> None:
+    """Three frames of 96 x 64, and three upright ones, which are fitted between black bars."""
+    with av.open(tmp_path / "film.mkv", "w") as film:
+        stream = film.add_stream("mjpeg", 25)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuvj420p"
+        for number in range(6):
+            encoder = av.CodecContext.create("mjpeg", "w")
+            assert isinstance(encoder, av.VideoCodecContext)
+            width, height = (96, 64) if number < 3 else (64, 96)
+            encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuvj420p"
+            encoder.time_base = Fraction(1, 25)
+            frame = av.VideoFrame.from_ndarray(np.full((height, width, 3), 200, np.uint8)).reformat(format="yuvj420p")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            for packet in [*encoder.encode(frame), *encoder.encode()]:
+                packet.stream, packet.time_base = stream, Fraction(1, 25)
+                film.mux(packet)
+    convert_video(tmp_path / "film.mkv", tmp_path / "made.mkv", lambda images: images, 32, quiet=True)
+    made = [image for _, image in frames_of(tmp_path / "made.mkv")]
+    assert [image.size for image in made] == [(48, 32)] * 6
+    assert min(made[0].convert("L").getpixel((x, 16)) for x in (2, 24, 45)) > 150  # type: ignore[type-var]
+    assert [made[-1].convert("L").getpixel((x, 16)) > 100 for x in (2, 24, 45)] == [False, True, False]
+
+
+def test_a_sound_that_cannot_be_copied_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A telephone's spatial sound has a codec that FFmpeg does not know."""
+    film = make_film(tmp_path / "film.mov").read_bytes()
+    assert b"mp4a" in film and b"esds" in film
+    (tmp_path / "film.mov").write_bytes(film.replace(b"mp4a", b"apac").replace(b"esds", b"none"))
+    convert_video(tmp_path / "film.mov", tmp_path / "made.mov", lambda images: images, 32, quiet=True)
+    with av.open(tmp_path / "made.mov") as made:
+        assert [stream.type for stream in made.streams] == ["video"]
+    assert "sound track 1 cannot be copied and is left out" in capsys.readouterr().err
+
+
 def test_without_pyav_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(ImageError, match=r"pip install 'cyclegan\[video\]'"):
