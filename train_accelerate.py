@@ -3,15 +3,14 @@
 One GPU, many, or none: Accelerate decides how it is launched, this file is the whole loop.
 """
 
-import csv
-import hashlib
 import math
 import os
 import signal
 import sys
 import time
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -36,10 +35,11 @@ from tyro.constructors import PrimitiveConstructorSpec
 from cyclegan.data.augmentation import LIGHT_NUMBERS, NUMBERS, augment, bare_lines, relight
 from cyclegan.data.batches import Batch, Prefetch, UnpairedBatches, cache_size, step_rng
 from cyclegan.data.cache import Pictures
-from cyclegan.data.sources import DataError, find_pictures, find_styles, match_names
+from cyclegan.data.sources import DataError, find_pairs, find_pictures, find_styles, match_names
 from cyclegan.directions import Direction
-from cyclegan.evaluation.metrics import SIZE, Pairs, evaluate, find_pairs, load_pairs, luminance_correlation
-from cyclegan.files import atomic, point
+from cyclegan.evaluation.metrics import SIZE, Pairs, evaluate, load_pairs, luminance_correlation
+from cyclegan.files import point
+from cyclegan.hub.client import HubError
 from cyclegan.hub.uploads import Uploads, fetch_state
 from cyclegan.images import normalise, to_image
 from cyclegan.losses import Conditions, discriminator_loss, generator_loss, translate
@@ -47,19 +47,19 @@ from cyclegan.networks import Features, Generator, Padding, PatchDiscriminator, 
 from cyclegan.palette import PALETTE_SIZE, PARTS, relight_palette
 from cyclegan.pipeline import FaceSketchPipeline
 from cyclegan.pool import ImagePool
-from cyclegan.training.epoch import write_release
-from cyclegan.training.state import list_states, load_state, save_state
+from cyclegan.release import WeightsError
+from cyclegan.training import TrainingError
+from cyclegan.training.bounds import check_bounds
+from cyclegan.training.epoch import is_whole, write_release
+from cyclegan.training.guard import check_tracker, disk_errors, on_signals, own, stop_on_signals
+from cyclegan.training.log import alarms, append_row, cut_rows, mean_losses
+from cyclegan.training.state import check_finite, fingerprint, list_states, load_newest, save_state
 
 SAMPLES = 6  # pictures of each domain in the sample grid
+FEW_UPDATES = 200  # a run of fewer is told so before it starts
+PLAIN_LINE_EVERY = 30.0  # seconds, where there is no terminal to draw a progress bar in
 LIGHT = 1.2  # up to so much of its light a colour has that is asked for at random
 HIDDEN = 0.3  # how often each colour, and the style, is left to the generator
-WON = 0.01  # a discriminator loss that leaves its generator nothing to learn; 0.25 is even
-INVERTED = -0.2  # a luminance correlation that is no accident any more
-
-
-class TrainingError(ValueError):
-    """Training cannot start or go on; the message says why and what to do."""
-
 
 ResumeFrom = Annotated[
     Literal["here", "hub"] | None,
@@ -194,15 +194,10 @@ class TrainConfig:
         return {"photos": self.photo_column, "sketches": self.sketch_column}
 
     def __post_init__(self) -> None:
+        check_bounds(self)
         multiple = 8 if self.compact else 4
-        if self.image_size < 32 or self.image_size % multiple:
-            raise TrainingError(f"--image-size is a multiple of {multiple} and at least 32, not {self.image_size}.")
-        for name in (
-            "batch_size", "epochs", "max_steps", "learning_rate_batch", "identity_every", "gradient_accumulation",
-            "save_every", "keep_states", "log_every",
-        ):  # fmt: skip
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise TrainingError(f"--{name.replace('_', '-')} is at least 1, not {getattr(self, name)}.")
+        if self.image_size % multiple:
+            raise TrainingError(f"--image-size must be a multiple of {multiple}; got {self.image_size}")
         for name in ("hub_private", "hub_best", "push_state"):
             if getattr(self, name) and not self.push_to_hub:
                 raise TrainingError(f"--{name.replace('_', '-')} needs --push-to-hub USER/NAME.")
@@ -483,12 +478,33 @@ def training_step(
 
 
 def train(config: TrainConfig) -> None:
+    """Train, from the start or the newest state, and release; SIGTERM and Ctrl-C save the state first.
+
+    Raises:
+        TrainingError: it cannot start or go on. HubError: not everything has arrived on the Hub.
+    """
+    check_tracker(config.tracker)
     accelerator = Accelerator(
         mixed_precision=choose_precision(config.mixed_precision),
         gradient_accumulation_steps=config.gradient_accumulation,
         log_with=config.tracker,
         project_dir=config.output,
     )
+    if accelerator.gradient_accumulation_steps != config.gradient_accumulation:
+        raise TrainingError(
+            f"ACCELERATE_GRADIENT_ACCUMULATION_STEPS is {accelerator.gradient_accumulation_steps} and "
+            f"--gradient-accumulation is {config.gradient_accumulation}: unset the variable, or give the same value."
+        )
+    with own(config.output) if accelerator.is_main_process else nullcontext():
+        with stop_on_signals() as stop:
+            uploads = run(config, accelerator, stop)
+        if uploads:
+            with on_signals(signal.default_int_handler):  # there is no state to save any more
+                uploads.finish()
+
+
+def run(config: TrainConfig, accelerator: Accelerator, stop: Event) -> Uploads | None:
+    """The whole of training until `stop` is set or all is done; the uploads that may still be on their way."""
     device, main_process, processes = accelerator.device, accelerator.is_main_process, accelerator.num_processes
     if device.type == "cpu" and accelerator.mixed_precision == "fp16":
         raise TrainingError("fp16 needs a GPU: on a CPU give --mixed-precision bf16, or no.")
@@ -547,11 +563,11 @@ def train(config: TrainConfig) -> None:
         state["scaler"] = accelerator.scaler
     step, best = 0, -math.inf
     if config.resume:
-        step, best = load_newest(states, state, config, pictures)
+        step, best = load_newest(states, state, {name: getattr(config, name) for name in FIXED} | pictures)
         accelerator.print(f"Resumed after step {step}." if step else f"No state in {states}: starting afresh.")
-        if main_process:
-            for name in ("losses.csv", "figures.csv"):
-                cut_rows(config.output / name, step)
+    if main_process:
+        for name in ("losses.csv", "figures.csv"):
+            cut_rows(config.output / name, step if config.resume else math.inf)
     if config.tracker:
         accelerator.init_trackers("cyclegan", {name: str(value) for name, value in asdict(config).items()})
     accelerator.print(
@@ -561,16 +577,22 @@ def train(config: TrainConfig) -> None:
 
     total_steps = config.epochs * len(batches)
     last_step = min(total_steps, config.max_steps or total_steps)
+    if total_steps < FEW_UPDATES:
+        accelerator.print(
+            f"The networks are updated only {total_steps} times in all, which is too little to learn faces: give a "
+            "smaller --batch-size or more --epochs."
+        )
+    counts = {"photos": len(photos), "sketches": len(sketches)}
     samples = sample_pictures(config)
     validation = validation_pairs(config) if main_process else None
     history: list[tuple[int, str, Tensor]] = []
     warned: set[str] = set()
-    stop = stop_on_signals()
+    terminal, told_at = sys.stderr.isatty(), 0.0
     bar = tqdm(
         total=total_steps * config.batch_size,
         initial=step * config.batch_size,
         unit="pair",
-        disable=not main_process,
+        disable=not main_process or not terminal,
         dynamic_ncols=True,
     )
     parts = range(config.gradient_accumulation)
@@ -608,23 +630,32 @@ def train(config: TrainConfig) -> None:
             row = {"step": step, "epoch": epoch, **dict.fromkeys(LOSSES, ""), **means}
             row |= {"learning_rate": learning_rate, **speed}
             if main_process:
-                append_row(config.output / "losses.csv", row)
-                for alarm in alarms(means):
-                    if alarm.split("(")[0] not in warned:
+                with disk_errors(config.output, step):
+                    append_row(config.output / "losses.csv", row)
+                for key, alarm in alarms(means):
+                    if key not in warned:
                         bar.write(f"Step {step}: {alarm}", file=sys.stderr)
-                        warned.add(alarm.split("(")[0])
+                        warned.add(key)
             accelerator.log({**means, "learning_rate": learning_rate, **speed}, step=step)
             bar.set_description(f"Epoch {epoch}/{config.epochs}")
             shown = {short: [value for name, value in means.items() if kind in name] for kind, short in SHORT.items()}
             bar.set_postfix({short: f"{sum(values) / len(values):.3f}" for short, values in shown.items() if values})
+            if main_process and not terminal and (saving or time.monotonic() - told_at > PLAIN_LINE_EVERY):
+                pace = f"{speed['pairs_per_second']:.3g} pairs per second"
+                bar.write(
+                    f"Epoch {epoch}/{config.epochs}, step {step} of {last_step}: {bar.postfix}, {pace}", sys.stderr
+                )
+                told_at = time.monotonic()
             history, logged_at, logged_step, logged_wait = [], time.perf_counter(), step, ahead.waited
 
+        if saving:
+            tree = {name: part.state_dict() for name, part in state.items()}
+            check_finite(tree, step, states)
         if main_process and saving:
-            try:
+            with disk_errors(config.output, step):
                 if epoch_ends or step == last_step:
-                    folder = config.output / (f"epoch-{epoch:04d}" if epoch_ends else f"step-{step:08d}")
+                    folder = release_folder(config, step, len(batches))
                     progress = {"epoch": epoch, **means}
-                    counts = {"photos": len(photos), "sketches": len(sketches)}
                     figures = release(config, model, folder, samples, validation, counts, progress)
                     title = f"Epoch {epoch}: {summary(figures) or bar.postfix}"
                     tags = [f"epoch-{epoch}" if epoch_ends else f"step-{step}"]
@@ -638,17 +669,12 @@ def train(config: TrainConfig) -> None:
                             point("best", folder)
                             tags += ["best"] * config.hub_best
                 facts = {"config": {name: getattr(config, name) for name in FIXED}, "pictures": pictures, "best": best}
-                tree = {name: part.state_dict() for name, part in state.items()}
                 saved = save_state(states, step, tree, facts, config.keep_states)
                 if uploads and config.push_state:
                     uploads.state(saved, config.output / "losses.csv", config.output / "figures.csv")
                 if uploads and (epoch_ends or step == last_step):
                     uploads.release(folder, title, tags)
-            except OSError as error:
-                raise TrainingError(
-                    f"Step {step} could not be saved in {config.output}: {error}. What was saved before is whole: "
-                    "make room and go on with --resume."
-                ) from None
+
         if saving:
             accelerator.wait_for_everyone()
             logged_at = time.perf_counter()  # saving is no training
@@ -661,11 +687,19 @@ def train(config: TrainConfig) -> None:
     accelerator.end_training()
     if step < last_step:
         accelerator.print(f"Stopped after step {step} with its state saved: --resume goes on.")
-    else:
-        accelerator.print(f"Done after step {step}. The weights: {config.output / 'latest'}")
-    if uploads:
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # Ctrl-C no longer means a state to save
-        uploads.finish()
+    elif main_process:
+        folder = release_folder(config, step, len(batches))
+        with disk_errors(config.output, step):
+            if not is_whole(folder):  # deleted since the state was saved
+                release(config, model, folder, samples, validation, counts, {"epoch": -(-step // len(batches))})
+        print(f"Done after step {step}. The weights: {folder}")
+    return uploads
+
+
+def release_folder(config: TrainConfig, step: int, epoch_steps: int) -> Path:
+    """Where the release of a step is: that of a whole epoch is called by its number."""
+    name = f"step-{step:08d}" if step % epoch_steps else f"epoch-{step // epoch_steps:04d}"
+    return config.output / name
 
 
 def choose_precision(asked: str) -> str:
@@ -707,54 +741,11 @@ def copy_of(average: AveragedModel) -> Generator:
     return generator
 
 
-def stop_on_signals() -> Event:
-    """Set by SIGTERM or Ctrl-C, so that the run can save its state after the step that it is in."""
-    stop = Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
-
-
 def any_process(accelerator: Accelerator, asked: bool) -> bool:
     """Whether any process was asked to stop: all of them must stop after the same step."""
     if accelerator.num_processes == 1:
         return asked
     return bool(accelerator.reduce(torch.tensor(float(asked), device=accelerator.device)).item())
-
-
-def mean_losses(accelerator: Accelerator, history: list[tuple[int, str, Tensor]], states: Path) -> dict[str, float]:
-    """The mean of each loss over the steps since the last line, and over all processes.
-
-    Raises:
-        TrainingError: one was not a finite number.
-    """
-    values = accelerator.reduce(torch.stack([value for _, _, value in history]), "mean").tolist()
-    by_name: dict[str, list[float]] = {}
-    for (step, name, _), value in zip(history, values, strict=True):
-        if not math.isfinite(value):
-            saved = list_states(states)
-            good = f"The last good state is {saved[-1]}" if saved else "No state was saved before"
-            raise TrainingError(
-                f"The loss {name} was {value} in step {step}. {good}: go on from it with --resume and a lower "
-                "--learning-rate or --mixed-precision no."
-            )
-        by_name.setdefault(name, []).append(value)
-    return {name: sum(values) / len(values) for name, values in by_name.items()}
-
-
-def alarms(means: dict[str, float]) -> Iterator[str]:
-    """The two ways in which training most often fails, in words, where the losses show them."""
-    for domain in ("sketch", "photo"):
-        if (loss := means[f"{domain}_discriminator"]) < WON:
-            yield (
-                f"the {domain} discriminator wins outright (its loss is {loss:.3f}; 0.25 would be even), and its "
-                "generator learns little from it. Try --spectral-norm, --differentiable-augmentation or a larger pool."
-            )
-        if (correlation := means[f"{domain}_correlation"]) < INVERTED:
-            yield (
-                f"the {domain} generator inverts light and dark (the luminance of its pictures and their originals "
-                f"correlates at {correlation:.2f}). Start again with another --seed or a higher --identity-weight."
-            )
 
 
 def release(
@@ -809,35 +800,6 @@ def summary(figures: dict[str, float]) -> str:
     )
 
 
-def fingerprint(names: Sequence[str]) -> str:
-    """How many pictures there are, and a hash of their names: a run cannot go on with others."""
-    return f"{len(names)} ({hashlib.sha256(chr(10).join(names).encode()).hexdigest()[:8]})"
-
-
-def load_newest(
-    states: Path, state: dict[str, Any], config: TrainConfig, pictures: dict[str, str]
-) -> tuple[int, float]:
-    """Bring every part of the newest state back: its step and the best score so far, or the start's if there is none.
-
-    Raises:
-        TrainingError: the state belongs to other networks, batches or pictures.
-    """
-    saved = list_states(states)
-    if not saved:
-        return 0, -math.inf
-    step, tree, facts = load_state(saved[-1])
-    was, now = facts["config"] | facts["pictures"], asdict(config) | pictures
-    for name in (*FIXED, *pictures):
-        if was.get(name, now[name]) != now[name]:  # a state of an older version does not say every flag
-            raise TrainingError(
-                f"{saved[-1]} cannot be resumed: {name} was {was[name]} and is now {now[name]}. "
-                "Give the old value, or another --output."
-            )
-    for name, part in state.items():
-        part.load_state_dict(tree.get(name, {}))
-    return step, facts["best"]
-
-
 def hub_dataset(data: str) -> str | None:
     """The data set on the Hub that `--data` names, for the model card; no folder of this machine."""
     name = data.removeprefix("hf:").partition(":")[0]
@@ -874,13 +836,16 @@ def sample_pictures(config: TrainConfig) -> tuple[Tensor, Tensor]:
 
 
 def validation_pairs(config: TrainConfig) -> Pairs | None:
-    """The first pairs of a folder's test/ that each epoch is scored on; None where there are none."""
-    photos, sketches = (Path(config.data, "test", domain) for domain in ("photos", "sketches"))
-    if not config.validation_pictures or not (photos.is_dir() and sketches.is_dir()):
+    """The first pairs of a folder's test/ that each epoch is scored on; None, and a word why, where there are none."""
+    if not config.validation_pictures:
         return None
     try:
+        if config.data.startswith("hf:"):
+            raise DataError("pairs to score are read from a folder's test/photos and test/sketches only.")
+        photos, sketches = (Path(config.data, "test", domain) for domain in ("photos", "sketches"))
         return load_pairs(find_pairs(photos, sketches)[: config.validation_pictures], max(config.image_size, SIZE))
-    except DataError:
+    except DataError as error:
+        print(f"No release will be scored, and there will be no `best`: {error}", file=sys.stderr)
         return None
 
 
@@ -901,24 +866,6 @@ def sample_grid(sketch_generator: Generator, photo_generator: Generator, photo: 
     return to_image(make_grid(torch.cat(rows), nrow=width, pad_value=1.0))
 
 
-def append_row(path: Path, row: dict[str, Any]) -> None:
-    """Add a line to a CSV file, under a header if the file is new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, row)
-        if file.tell() == 0:
-            writer.writeheader()
-        writer.writerow(row)
-
-
-def cut_rows(path: Path, step: int) -> None:
-    """Take back the lines that a killed run wrote after the state it is resumed from."""
-    if path.exists():
-        header, *lines = path.read_text().splitlines(keepends=True)
-        with atomic(path) as partial:
-            partial.write_text("".join([header, *(line for line in lines if int(line.split(",")[0]) <= step)]))
-
-
 def read_flags(arguments: list[str]) -> TrainConfig:
     """The command line's flags over the preset's over the defaults."""
     parser = ArgumentParser(add_help=False, allow_abbrev=False)
@@ -931,7 +878,7 @@ def read_flags(arguments: list[str]) -> TrainConfig:
 def main() -> None:
     try:
         train(read_flags(sys.argv[1:]))
-    except (ValueError, KeyboardInterrupt) as error:
+    except (TrainingError, DataError, HubError, WeightsError, KeyboardInterrupt) as error:
         sys.exit(str(error) or "Interrupted: --resume goes on from the last saved state.")
 
 

@@ -11,13 +11,13 @@ import tyro
 
 from .convert import convert as convert_files
 from .data.check import check
-from .data.sources import DataError
+from .data.sources import DataError, find_pairs
 from .directions import Direction
 from .engines.build import EngineError
 from .engines.export import Format, calibration
 from .engines.export import export as export_pipeline
 from .engines.web import export_web
-from .evaluation.metrics import PROTOCOL, SIZE, find_pairs, load_pairs
+from .evaluation.metrics import PROTOCOL, SIZE, load_pairs
 from .evaluation.report import Page, as_text, make_report
 from .files import atomic, explain
 from .hub.client import HubError

@@ -91,14 +91,27 @@ def _flush(path: Path) -> None:
 
 
 def point(name: str, target: Path) -> None:
-    """Make `name`, beside the target, a link to it; where links are forbidden (some Windows), there is none."""
-    link = _beside(target)
-    with suppress(OSError):
-        link.symlink_to(target.name)
-        try:
-            link.replace(target.with_name(name))
-        except OSError:
-            link.unlink()
+    """Make `name`, beside the target, a link to it; where links are forbidden, a copy if the target is a folder.
+
+    Copies of a run may hold a folder in the link's place: it is an older target's copy, and gives way.
+    """
+    link, new = target.with_name(name), _beside(target)
+    try:
+        new.symlink_to(target.name)
+    except OSError:
+        if target.is_dir():
+            with atomic(link) as copy:
+                shutil.copytree(target, copy)
+        else:
+            _remove(link)  # nothing is better than an old one
+        return
+    if link.is_dir() and not link.is_symlink():
+        _remove(link)
+    try:
+        new.replace(link)
+    except OSError:
+        new.unlink()
+        raise
 
 
 def explain(error: OSError) -> str:

@@ -8,6 +8,7 @@ import torch
 from conftest import ROOT, run
 
 from cyclegan.files import atomic, explain
+from cyclegan.training import TrainingError
 from cyclegan.training.state import list_states, load_state, save_state
 
 
@@ -123,5 +124,5 @@ def test_only_a_full_disk_is_answered_with_make_room() -> None:
 def test_a_damaged_state_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "step-00000001.safetensors"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"step-00000001\.safetensors is damaged"):
+    with pytest.raises(TrainingError, match=r"step-00000001\.safetensors is damaged"):
         load_state(path)

@@ -10,13 +10,12 @@ from conftest import make_pipeline, picture
 from torch import Tensor, nn
 
 from cyclegan import FaceSketchPipeline
-from cyclegan.data.sources import DataError
+from cyclegan.data.sources import DataError, find_pairs
 from cyclegan.evaluation.metrics import (
     compare,
     cycle_l1,
     distribution_figures,
     evaluate,
-    find_pairs,
     load_network,
     load_pairs,
     luminance_correlation,

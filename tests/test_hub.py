@@ -25,8 +25,9 @@ from cyclegan.hub.deploy import deploy, deploy_static
 from cyclegan.hub.uploads import STATE_BRANCH, Uploads, fetch_state
 from cyclegan.release import EMBEDDED, HubUnreachableError, WeightsError
 from cyclegan.space.serving import Models
+from cyclegan.training import TrainingError
 from cyclegan.training.state import list_states, save_state
-from train_accelerate import TrainConfig, TrainingError, hub_dataset
+from train_accelerate import TrainConfig, hub_dataset
 
 REPO = "ann/faces"
 

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from cyclegan import FaceSketchPipeline
 from cyclegan.__main__ import evaluate as evaluate_release
-from cyclegan.data.sources import DataError
+from cyclegan.data.sources import DataError, find_pairs
 from cyclegan.evaluation import report
-from cyclegan.evaluation.metrics import evaluate, find_pairs, load_pairs, paired_figures
+from cyclegan.evaluation.metrics import evaluate, load_pairs, paired_figures
 from cyclegan.evaluation.report import Page, make_report, table
 from cyclegan.images import normalise
 

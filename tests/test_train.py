@@ -340,14 +340,8 @@ def test_a_loss_that_is_no_number_stops_the_run(dataset: Path, tmp_path: Path) -
 
 
 def test_alarms_are_raised_once_an_epoch(dataset: Path, tmp_path: Path) -> None:
-    won = {"sketch_discriminator": 0.001, "photo_discriminator": 0.2, "sketch_correlation": 0.5}
-    (alarm,) = train_accelerate.alarms(won | {"photo_correlation": 0.4})
-    assert "the sketch discriminator wins outright (its loss is 0.001" in alarm
-    (alarm,) = train_accelerate.alarms(won | {"sketch_discriminator": 0.25, "photo_correlation": -0.4})
-    assert "the photo generator inverts light and dark" in alarm
-
     script = tmp_path / "alarmed.py"
-    script.write_text("import train_accelerate\ntrain_accelerate.WON = 9\ntrain_accelerate.main()")
+    script.write_text("import train_accelerate, cyclegan.training.log as log\nlog.WON = 9\ntrain_accelerate.main()")
     flags = ("--data", dataset, "--output", tmp_path / "run", *TINY, "--max-steps", "6")
     result = run(script, *flags, env=os.environ | ONE_THREAD)
     assert result.stderr.count("the sketch discriminator wins outright") == 2, "of two epochs"
@@ -409,11 +403,7 @@ def test_the_recipe_of_a_card_can_be_typed_again() -> None:
 
 def test_flags_out_of_range_are_refused(dataset: Path, tmp_path: Path) -> None:
     result = run(SCRIPT, "--data", dataset, "--output", tmp_path, "--max-steps", "0", env=os.environ | ONE_THREAD)
-    assert "--max-steps is at least 1, not 0" in result.stderr
-    result = run(SCRIPT, "--data", dataset, "--output", tmp_path, "--image-size", "30", env=os.environ | ONE_THREAD)
-    assert result.returncode in (1, 2), "by the script, or by the parser as it refuses unknown flags"
-    assert "--image-size is a multiple of 4" in result.stderr
-    assert "Traceback" not in result.stderr
+    assert result.stderr == "--max-steps must be a finite number of at least 1; got 0\n"
 
 
 def test_damaged_pictures_are_named_and_others_stand_in_whatever_is_in_the_cache(

@@ -4,11 +4,12 @@ import os
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from tqdm import tqdm
 
 from ..images import ImageError
-from .sources import DataError, Source, find_pictures
+from .sources import DataError, Source, find_pairs, find_pictures
 
 
 def check(data: str, columns: dict[str, str]) -> tuple[list[str], bool]:
@@ -26,6 +27,11 @@ def check(data: str, columns: dict[str, str]) -> tuple[list[str], bool]:
                 report, readable = [str(error)], 0
             lines += report
             usable &= readable > 0 or split == "test"
+    if not data.startswith("hf:"):
+        try:
+            find_pairs(*(Path(data, "test", domain) for domain in columns))
+        except DataError as error:
+            lines.append(f"No release will be scored, and there will be no `best`: {error}")
     if usable:
         lines.append(f"Ready: accelerate launch train_accelerate.py --data {data}")
     else:

@@ -144,6 +144,32 @@ def find_images(folder: Path, others: Iterable[str] = (), problems: list[str] | 
     return found
 
 
+def find_pairs(photos: Path, sketches: Path) -> list[tuple[Path, Path]]:
+    """The files of two folders that are a pair: the same place and name below their folder, whatever the ending.
+
+    Files without a partner are passed over.
+
+    Raises:
+        DataError: a folder is missing, nothing matches, or two files of one folder have the same name.
+    """
+    by_name: list[dict[str, Path]] = []
+    for folder in (photos, sketches):
+        found: dict[str, Path] = {}
+        for file in find_images(folder):
+            name = str(file.relative_to(folder).with_suffix(""))
+            if name in found:
+                raise DataError(f"{found[name]} and {file} have the same name: keep the one that belongs to the pair.")
+            found[name] = file
+        by_name.append(found)
+    names = [name for name in by_name[0] if name in by_name[1]]
+    if not names:
+        raise DataError(
+            f"No picture in {photos} has the name of one in {sketches}: a pair is two files whose names "
+            "match up to the ending."
+        )
+    return [(by_name[0][name], by_name[1][name]) for name in names]
+
+
 def match_names(photos: Sequence[str], sketches: Sequence[str]) -> Tensor:
     """For each sketch the index of the photo of the same name, or -1: (number of sketches,) int64.
 

@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..data.sources import DataError, find_images
+from ..data.sources import DataError
 from ..directions import Direction
 from ..extras import extra, install
 from ..images import ImageError, crop_square, normalise, open_image, to_tensor
@@ -60,32 +60,6 @@ class Comparison:
     pictures: tuple[Tensor, Tensor, Tensor, Tensor]
     compared: tuple[Tensor, Tensor, Tensor]
     figures: dict[str, Tensor]
-
-
-def find_pairs(photos: Path, sketches: Path) -> list[tuple[Path, Path]]:
-    """The files of two folders that are a pair: the same place and name below their folder, whatever the ending.
-
-    Files without a partner are passed over.
-
-    Raises:
-        DataError: a folder is missing, nothing matches, or two files of one folder have the same name.
-    """
-    by_name: list[dict[str, Path]] = []
-    for folder in (photos, sketches):
-        found: dict[str, Path] = {}
-        for file in find_images(folder):
-            name = str(file.relative_to(folder).with_suffix(""))
-            if name in found:
-                raise DataError(f"{found[name]} and {file} have the same name: keep the one that belongs to the pair.")
-            found[name] = file
-        by_name.append(found)
-    names = [name for name in by_name[0] if name in by_name[1]]
-    if not names:
-        raise DataError(
-            f"No picture in {photos} has the name of one in {sketches}: a pair is two files whose names "
-            "match up to the ending."
-        )
-    return [(by_name[0][name], by_name[1][name]) for name in names]
 
 
 def load_pairs(files: list[tuple[Path, Path]], size: int) -> Pairs:

@@ -91,14 +91,15 @@ class Uploads:
         self._add(Upload(folder, f"State after {state.stem}", branch=STATE_BRANCH))
 
     def finish(self) -> None:
-        """Wait for what is on its way, and try once more what failed.
+        """Wait for what is on its way, and try once more what failed; KeyboardInterrupt ends the wait.
 
         Raises:
             HubError: something did not arrive; the message has the commands that send it.
         """
         self._more.put(False)
-        self._thread.join()
-        self._send_waiting()
+        with suppress(KeyboardInterrupt):
+            self._thread.join()
+            self._send_waiting()
         if self._waiting:
             commands = "\n".join(f"  {upload.command(self.repo)}" for upload in self._waiting)
             raise HubError(f"The training is done and saved, but not all of it is on the Hub. Send it by\n{commands}")

@@ -1,1 +1,5 @@
-"""What training does beside its step: states, logs, and what happens once an epoch."""
+"""What training does beside its step: settings, checks, states, logs, and what happens once an epoch."""
+
+
+class TrainingError(Exception):
+    """Training cannot start or go on; the message says why and what to do."""

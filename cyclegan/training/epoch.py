@@ -8,6 +8,7 @@ from PIL import Image
 from ..files import atomic, point
 from ..hub.card import draw_curves
 from ..pipeline import FaceSketchPipeline
+from ..release import WeightsError, read
 
 
 def write_release(pipeline: FaceSketchPipeline, folder: Path, samples: Image.Image, losses: Path, **card: Any) -> None:
@@ -17,7 +18,17 @@ def write_release(pipeline: FaceSketchPipeline, folder: Path, samples: Image.Ima
         samples: the picture grid. losses: losses.csv, to draw. card: what the model card says, see `make_card`.
     """
     with atomic(folder) as partial:
-        pipeline.save_pretrained(partial, model_card_kwargs=card | {"samples": True, "curves": True})
+        pipeline.save_pretrained(partial, model_card_kwargs=card | {"samples": True, "curves": losses.exists()})
         samples.save(partial / "samples.png")
-        draw_curves(losses).save(partial / "curves.png")
+        if losses.exists():
+            draw_curves(losses).save(partial / "curves.png")
     point("latest", folder)
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a folder holds a release that can be loaded."""
+    try:
+        read(folder, None, str(folder))
+    except WeightsError:
+        return False
+    return True

@@ -1,15 +1,20 @@
 """A training state: one safetensors file with a tree of tensors, and in its header the facts that are no tensors."""
 
+import hashlib
 import json
-from collections.abc import Iterator
+import math
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from ..files import atomic, point
+from . import TrainingError
 
 Tree = dict[Any, Any]  # names or numbers -> leaves or trees
 
@@ -34,22 +39,79 @@ def save_state(states: Path, step: int, tree: Tree, facts: dict[str, Any], keep:
 
 
 def list_states(states: Path) -> list[Path]:
-    """The states in a folder, oldest first."""
-    return sorted(states.glob("step-*.safetensors"))
+    """The states in a folder, oldest first; other files are left alone."""
+    return sorted(path for path in states.glob("step-*") if re.fullmatch(r"step-\d{8}\.safetensors", path.name))
+
+
+def last_good(states: Path) -> str:
+    """Where a run can go on from whose losses or weights are no longer finite."""
+    saved = list_states(states)
+    if not saved:
+        return "No state was saved before: start again with a lower --learning-rate or --mixed-precision no."
+    return (
+        f"The last good state is {saved[-1]}: go on from it with --resume and a lower --learning-rate or "
+        "--mixed-precision no."
+    )
+
+
+def check_finite(tree: Tree, step: int, states: Path) -> None:
+    """Refuse to save or release what is no longer a number.
+
+    Raises:
+        TrainingError: a tensor of the tree holds NaN or infinity.
+    """
+    tensors = [(name, leaf) for name, leaf in _flatten(tree) if isinstance(leaf, Tensor) and leaf.is_floating_point()]
+    finite = torch.stack([tensor.isfinite().all().cpu() for _, tensor in tensors])
+    if not finite.all():
+        name = tensors[int(finite.int().argmin())][0]
+        raise TrainingError(f"{name} was no longer finite after step {step}. {last_good(states)}")
+
+
+def fingerprint(names: Sequence[str]) -> str:
+    """How many pictures there are, and a hash of their names: a run cannot go on with others."""
+    return f"{len(names)} ({hashlib.sha256(chr(10).join(names).encode(errors='surrogateescape')).hexdigest()[:8]})"
+
+
+def load_newest(states: Path, state: dict[str, Any], given: dict[str, Any]) -> tuple[int, float]:
+    """Bring every part of the newest state back: its step and the best score so far, or the start's if there is none.
+
+    Args:
+        state: the parts, by name. given: what the run must share with its state, flags and pictures.
+
+    Raises:
+        TrainingError: the state is damaged, or belongs to other networks, batches or pictures.
+    """
+    saved = list_states(states)
+    if not saved:
+        return 0, -math.inf
+    step, tree, facts = load_state(saved[-1])
+    was = facts["config"] | facts["pictures"]
+    for name, now in given.items():
+        if was.get(name, now) != now:  # a state of an older version does not say every flag
+            raise TrainingError(
+                f"{saved[-1]} cannot be resumed: {name} was {was[name]} and is now {now}. "
+                "Give the old value, or another --output."
+            )
+    for name, part in state.items():
+        if name in tree or name != "scaler":  # a run that was not fp16 before goes on with a new scaler
+            part.load_state_dict(tree.get(name, {}))
+    return step, facts["best"]
 
 
 def load_state(path: Path) -> tuple[int, Tree, dict[str, Any]]:
     """Read a state back: its step, tree and facts.
 
     Raises:
-        ValueError: the file is damaged.
+        TrainingError: the file is damaged.
     """
     try:
         with safe_open(path, "pt") as file:
             header = {name: json.loads(value) for name, value in file.metadata().items()}
             leaves = {name: file.get_tensor(name) for name in file.keys()} | header["others"]  # noqa: SIM118
     except (SafetensorError, AttributeError, KeyError, ValueError) as error:
-        raise ValueError(f"The state {path} is damaged ({error}): delete it to resume from the one before.") from None
+        raise TrainingError(
+            f"The state {path} is damaged ({error}): delete it to resume from the one before."
+        ) from None
     tree: Tree = {}
     for name, leaf in leaves.items():
         *parents, last = (int(part) if part.isdigit() else part for part in name.split("/"))

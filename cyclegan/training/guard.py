@@ -1,0 +1,109 @@
+"""What keeps a run from harm: its folder is its own, signals end it in order, and what cannot work fails at once."""
+
+import errno
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+from filelock import FileLock, Timeout
+
+from . import TrainingError
+
+IMPATIENT = 1.0  # seconds: launchers pass Ctrl-C on, so what comes sooner is the same wish
+
+
+@contextmanager
+def own(output: Path) -> Iterator[None]:
+    """Keep a run's folder for this process; the lock of a process that was killed is free.
+
+    Raises:
+        TrainingError: another run uses the folder, or it cannot be written.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        for folder in (output, output / "states"):
+            if folder.exists():
+                tempfile.TemporaryFile(dir=folder).close()
+        lock = FileLock(output / ".lock")
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise TrainingError(f"Another run is using {output}: wait for its end, or give another --output.") from None
+    except OSError as error:
+        raise TrainingError(
+            f"--output must be a folder that can be written; got {output} ({error.strerror}). Give another one."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def on_signals(handle: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Handle SIGTERM and Ctrl-C until the block ends; in a thread, where Python forbids it, nothing changes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[threading.Event]:
+    """An event that SIGTERM or Ctrl-C sets, so that a run can save its state; a second one ends it at once.
+
+    Raises:
+        KeyboardInterrupt: the second one came.
+    """
+    stop, asked = threading.Event(), time.monotonic()
+
+    def handle(*_: object) -> None:
+        nonlocal asked
+        if stop.is_set() and time.monotonic() - asked > IMPATIENT:
+            raise KeyboardInterrupt
+        if not stop.is_set():
+            asked = time.monotonic()
+        stop.set()
+
+    with on_signals(handle):
+        yield stop
+
+
+@contextmanager
+def disk_errors(output: Path, step: int) -> Iterator[None]:
+    """Say in a sentence why something could not be written after a step.
+
+    Raises:
+        TrainingError: in place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        room = "make room and " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        raise TrainingError(
+            f"Step {step} could not be saved in {output}: {error}. What was saved before is whole: "
+            f"{room}go on with --resume."
+        ) from None
+
+
+def check_tracker(name: str | None) -> None:
+    """Refuse a tracker that would log nothing.
+
+    Raises:
+        TrainingError: Accelerate does not know it, or its package is not installed.
+    """
+    known = sorted(map(str, LOGGER_TYPE_TO_CLASS))
+    if name is not None and name not in known:
+        raise TrainingError(f"--tracker must be one of {', '.join(known)}; got {name}.")
+    if name is not None and name not in map(str, get_available_trackers()):
+        raise TrainingError(f"--tracker {name} needs its package: pip install {name.replace('_', '-')}")
