@@ -53,7 +53,7 @@ from cyclegan.training.bounds import check_bounds
 from cyclegan.training.epoch import is_whole, write_release
 from cyclegan.training.guard import check_tracker, disk_errors, on_signals, own, stop_on_signals
 from cyclegan.training.log import alarms, append_row, cut_rows, mean_losses
-from cyclegan.training.state import check_finite, fingerprint, list_states, load_newest, save_state
+from cyclegan.training.state import FIXED, check_finite, fingerprint, list_states, load_newest, save_state
 
 SAMPLES = 6  # pictures of each domain in the sample grid
 FEW_UPDATES = 200  # a run of fewer is told so before it starts
@@ -216,23 +216,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     "seed": {"padding": "zero", "identity_weight": 0.0, "pool_size": 0, "ema_decay": 0.0, "decay_from": 1.0},
     "reference": {"image_size": 256, "batch_size": 1, "epochs": 200, "ema_decay": 0.0},
 }
-# What a resumed run must share with its state; every other flag may change
-FIXED = (
-    "batch_size",
-    "width",
-    "blocks",
-    "padding",
-    "upsample",
-    "compact",
-    "grey_sketches",
-    "discriminator_width",
-    "pool_size",
-    "spectral_norm",
-    "palette",
-    "style_pattern",
-    "gradient_accumulation",
-    "seed",
-)
 LOSSES = (
     "adversarial_sketch", "adversarial_photo", "cycle_photo", "cycle_sketch", "identity_photo", "identity_sketch",
     "paired_photo", "paired_sketch", "perceptual_photo", "palette_photo", "sketch_discriminator", "photo_discriminator",
@@ -563,7 +546,7 @@ def run(config: TrainConfig, accelerator: Accelerator, stop: Event) -> Uploads |
         state["scaler"] = accelerator.scaler
     step, best = 0, -math.inf
     if config.resume:
-        step, best = load_newest(states, state, {name: getattr(config, name) for name in FIXED} | pictures)
+        step, best = load_newest(states, state, config, pictures)
         accelerator.print(f"Resumed after step {step}." if step else f"No state in {states}: starting afresh.")
     if main_process:
         for name in ("losses.csv", "figures.csv"):

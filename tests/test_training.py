@@ -102,16 +102,16 @@ def test_files_of_others_beside_the_states_are_left_alone(tmp_path: Path) -> Non
         save_state(tmp_path, step, {"x": torch.ones(1)}, {"config": {}, "pictures": {}, "best": 0.5}, keep=1)
     assert [path.name for path in list_states(tmp_path)] == ["step-00000002.safetensors"]
     assert foreign.read_text() == "mine"
-    assert load_newest(tmp_path, {}, {}) == (2, 0.5)
+    assert load_newest(tmp_path, {}, train_accelerate.TrainConfig("faces"), {}) == (2, 0.5)
 
 
 def test_a_run_that_was_not_fp16_goes_on_with_a_new_scaler(tmp_path: Path) -> None:
     save_state(tmp_path, 1, {"x": {}}, {"config": {"width": 4}, "pictures": {}, "best": 0.5}, keep=1)
     scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
-    assert load_newest(tmp_path, {"scaler": scaler}, {"width": 4}) == (1, 0.5)
+    assert load_newest(tmp_path, {"scaler": scaler}, train_accelerate.TrainConfig("faces", width=4), {}) == (1, 0.5)
     assert scaler.get_scale() == 8.0
     with pytest.raises(TrainingError, match="width was 4 and is now 8"):
-        load_newest(tmp_path, {"scaler": scaler}, {"width": 8})
+        load_newest(tmp_path, {"scaler": scaler}, train_accelerate.TrainConfig("faces", width=8), {})
 
 
 @pytest.mark.parametrize(

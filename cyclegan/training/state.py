@@ -16,6 +16,24 @@ from torch import Tensor
 from ..files import atomic, point
 from . import TrainingError
 
+# What a resumed run must share with its state; every other flag may change
+FIXED = (
+    "batch_size",
+    "width",
+    "blocks",
+    "padding",
+    "upsample",
+    "compact",
+    "grey_sketches",
+    "discriminator_width",
+    "pool_size",
+    "spectral_norm",
+    "palette",
+    "style_pattern",
+    "gradient_accumulation",
+    "seed",
+)
+
 Tree = dict[Any, Any]  # names or numbers -> leaves or trees
 
 
@@ -72,11 +90,11 @@ def fingerprint(names: Sequence[str]) -> str:
     return f"{len(names)} ({hashlib.sha256(chr(10).join(names).encode(errors='surrogateescape')).hexdigest()[:8]})"
 
 
-def load_newest(states: Path, state: dict[str, Any], given: dict[str, Any]) -> tuple[int, float]:
+def load_newest(states: Path, state: dict[str, Any], config: Any, pictures: dict[str, str]) -> tuple[int, float]:
     """Bring every part of the newest state back: its step and the best score so far, or the start's if there is none.
 
     Args:
-        state: the parts, by name. given: what the run must share with its state, flags and pictures.
+        state: the parts, by name. config: the settings. pictures: the fingerprint of each domain.
 
     Raises:
         TrainingError: the state is damaged, or belongs to other networks, batches or pictures.
@@ -86,7 +104,7 @@ def load_newest(states: Path, state: dict[str, Any], given: dict[str, Any]) -> t
         return 0, -math.inf
     step, tree, facts = load_state(saved[-1])
     was = facts["config"] | facts["pictures"]
-    for name, now in given.items():
+    for name, now in ({name: getattr(config, name) for name in FIXED} | pictures).items():
         if was.get(name, now) != now:  # a state of an older version does not say every flag
             raise TrainingError(
                 f"{saved[-1]} cannot be resumed: {name} was {was[name]} and is now {now}. "
