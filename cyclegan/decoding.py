@@ -71,10 +71,14 @@ def decode(
             if apart and (math.prod(image.size) > APART_PIXELS or image.info.get("progressive")):
                 file.seek(0)
                 return _decode_apart(file.read(), size)
-            orientation = _orientation(image)
-            with suppress(Exception):
-                image.getexif()[0x0112] = 1  # a TIFF turns itself, and fails where another tag is odd
-            image.load()
+            orientation = 1
+            if image.format == "TIFF":  # it turns itself, and fails where another tag is odd
+                orientation = _orientation(image)
+                with suppress(Exception):
+                    image.getexif()[0x0112] = 1
+            image.load()  # before EXIF is read, since a PNG would be loaded for that, and its damage swallowed
+            if image.format != "TIFF":
+                orientation = _orientation(image)
         return _to_rgb(_turn(image, orientation))
 
 

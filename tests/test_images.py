@@ -176,6 +176,7 @@ def bomb() -> bytes:
         (b"", "not a picture"),
         (b"<html>hello</html>", "not a picture"),
         (encoded(picture(0, (200, 200)))[:2000], "cut off or damaged"),
+        (encoded(picture(0, (200, 200))).replace(b"IDAT", b"IDAT\xff", 1), "cut off or damaged"),
         (encoded(picture(0, (200, 200)), "JPEG")[:1500], "cut off or damaged"),
         (encoded(Image.new("RGB", (1, 1))), "1 x 1 pixels"),
         (encoded(Image.new("RGB", (12_000, 9_000))), "12000 x 9000 pixels, over the limit"),
