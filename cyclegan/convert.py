@@ -195,14 +195,18 @@ def make_plan(inputs: tuple[Path, ...], out: Path) -> Plan:
         raise DataError(f"--out must be a folder, which gets a file for each input; {out} has the name of a file.")
     (out.parent if named else out).mkdir(parents=True, exist_ok=True)
     found: list[Job] = []
+    passed: list[Path] = []
     for given in inputs:
         if given.is_dir():
             inside = out.resolve() != given.resolve() and out.resolve().is_relative_to(given.resolve())
-            for source in find_images(given, FORMATS, plan.problems):
+            for source in find_images(given, FORMATS, plan.problems, passed):
                 if not (inside and source.resolve().is_relative_to(out.resolve())):
                     found.append((source, out / source.relative_to(given)))
         else:
             found.append((given, out if named else out / given.name))
+    if passed:
+        endings = ", ".join(sorted({file.suffix.lower() or file.name for file in passed}))
+        print(f"Passed over, since they are no pictures or videos that can be read: {endings}.", file=sys.stderr)
     beside = {source.resolve() for source, place in found if place.resolve() == source.resolve()}
     results = {source.with_name(source.name + _ending(source)) for source in beside}
     found = [(source, place) for source, place in found if source.resolve() not in results]

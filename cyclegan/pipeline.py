@@ -312,7 +312,10 @@ class FaceSketchPipeline(
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
         return make_card(
-            self._hub_mixin_info.model_card_data, image_size=self.image_size, directions=list(self.generators), **kwargs
+            self._hub_mixin_info.model_card_data,  # no public name: huggingface_hub's own `generate_model_card` uses it
+            image_size=self.image_size,
+            directions=list(self.generators),
+            **kwargs,
         )
 
 

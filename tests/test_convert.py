@@ -198,3 +198,17 @@ def test_a_long_name_does_not_end_the_album(album: Path, tmp_path: Path, release
     assert len(names(tmp_path / "out")) == 22
     picture(0).save(album / ("い" * 83 + ".png"))  # whose twin's whole name with .png is too long
     assert convert((album,), Direction.PHOTO_TO_SKETCH, tmp_path / "out", str(release)) == 1
+
+
+def test_files_that_are_no_pictures_are_named_by_their_endings(
+    album: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("clip.3gp", "b.AVI", "letter.pdf", ".DS_Store"):
+        (album / name).touch()
+    (tmp_path / "linked").mkdir()
+    picture(0).save(tmp_path / "linked/face.png")
+    (album / "link").symlink_to(tmp_path / "linked")
+    (album / "loop").symlink_to(album)
+    plan = make_plan((album,), tmp_path / "out")
+    assert (len(plan.pictures), plan.problems) == (21, [])
+    assert "that can be read: .3gp, .avi, .pdf.\n" in capsys.readouterr().err

@@ -104,7 +104,9 @@ def _dataset(name: str, split: str, column: str) -> Source:
     return Source(title, [str(place) for place in places], rows._fingerprint, read)
 
 
-def find_images(folder: Path, others: Iterable[str] = (), problems: list[str] | None = None) -> list[Path]:
+def find_images(
+    folder: Path, others: Iterable[str] = (), problems: list[str] | None = None, passed: list[Path] | None = None
+) -> list[Path]:
     """Every file below the folder whose ending is that of a picture, in a fixed order; hidden ones are passed over.
 
     Links to folders are followed, each folder once.
@@ -112,6 +114,7 @@ def find_images(folder: Path, others: Iterable[str] = (), problems: list[str] | 
     Args:
         others: more endings to look for, such as `.mp4`.
         problems: gets a sentence for each subfolder that cannot be read; without it they are an error.
+        passed: gets every file with another ending.
 
     Raises:
         DataError: there is no such folder, or it cannot be read.
@@ -139,7 +142,9 @@ def find_images(folder: Path, others: Iterable[str] = (), problems: list[str] | 
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        files = (Path(parent, name) for name in sorted(names) if not name.startswith("."))
+        files = [Path(parent, name) for name in sorted(names) if not name.startswith(".")]
+        if passed is not None:
+            passed += [file for file in files if file.suffix.lower() not in endings]
         found += [file for file in files if file.suffix.lower() in endings and file.is_file()]
     return found
 
