@@ -53,7 +53,7 @@ Square = list[float]  # left, top and side, each in shorter sides of the picture
 
 @contextmanager
 def friendly() -> Iterator[None]:
-    """Tell a visitor what is wrong in the project's own words."""
+    """Show errors to the visitor in the project's own words."""
     try:
         yield
     except (ImageError, WeightsError) as error:  # the page would show HTML, and a file's name may hold some
@@ -61,18 +61,18 @@ def friendly() -> Iterator[None]:
 
 
 def need(given: Any) -> Any:
-    """What a button works on; without it the visitor is told."""
+    """Return the input of a button, or ask the visitor for it."""
     if not given:
-        raise gr.Error("There is no picture yet: give one first.", print_exception=False)
+        raise gr.Error("Upload a picture first.", print_exception=False)
     return given
 
 
 def read_upload(sent: dict[str, Any]) -> Image.Image:
-    """What a visitor or an API client sends -> a picture, by the project's own rules and with its own errors.
+    """Open a picture that a visitor or an API client sent, by the project's own rules and with its own errors.
 
-    The events get it as it comes, with `preprocess=False`. Gradio's own reading has other rules, and (6.31) opens any
-    picture on this machine whose path is sent without `meta`; a `preprocess` that an instance is given is lost in a
-    visitor's session as soon as an example is chosen.
+    The events receive it unchanged, with `preprocess=False`. Gradio's own reading has other rules, and (6.31) opens any
+    picture on this machine whose path is sent without `meta`. A `preprocess` set on an instance is lost in a visitor's
+    session as soon as an example is chosen.
     """
     sent = sent if isinstance(sent, dict) else {}
     name, path, url = (given if isinstance(given := sent.get(key), str) else "" for key in ("orig_name", "path", "url"))
@@ -81,7 +81,7 @@ def read_upload(sent: dict[str, Any]) -> Image.Image:
         with suppress(OSError, ValueError):  # what is no path
             inside = Path(path).resolve().is_relative_to(Path(os.environ["GRADIO_TEMP_DIR"]).resolve())
         if not inside:
-            raise ImageError("This picture was not sent to this app: upload it first.")
+            raise ImageError("This picture was not sent to this app. Upload it first.")
         # Enough to find a face and to convert it
         picture = open_image(path, name or "This picture", SEARCHED, apart=True)
     elif url.startswith("data:"):  # of an API client
@@ -97,8 +97,8 @@ def read_upload(sent: dict[str, Any]) -> Image.Image:
         )
     if max(picture.size) > MAX_RATIO * min(picture.size):
         raise ImageError(
-            f"{name or 'This picture'} is {picture.width} x {picture.height} pixels: no face can be seen in so thin a "
-            "strip. Cut the face out first."
+            f"{name or 'This picture'} is {picture.width} x {picture.height} pixels, which is too thin to show a face. "
+            "Crop it to the face first."
         )
     return picture
 
@@ -111,9 +111,9 @@ def read_pair(sent: Any) -> tuple[Image.Image, Image.Image]:
 
 
 def write(picture: Image.Image) -> str:
-    """Write a picture for a visitor into a file of its own -> its path.
+    """Write a picture for a visitor to its own file and return the path.
 
-    Gradio (6.31) names files by what is in them, and writes one again while it sends it to somebody who got the same.
+    Gradio (6.31) names files after their content, and rewrites a file while it sends it to another visitor.
     """
     with tempfile.NamedTemporaryFile(
         dir=os.environ["GRADIO_TEMP_DIR"], prefix="face-", suffix=".png", delete=False
@@ -123,11 +123,11 @@ def write(picture: Image.Image) -> str:
 
 
 def frame(picture: Image.Image, framing: str, own: Square | None = None) -> tuple[Image.Image, Square | None]:
-    """Cut out what is to be converted: the picture, and its square.
+    """Crop a picture to the part to convert, and return it with its square.
 
     Args:
-        framing: one of FRAMINGS, or "own" for the visitor's own square. Where there is no face, or no square, it is
-            the middle; "whole" is no square.
+        framing: one of FRAMINGS, or "own" for the visitor's own square. Without a face or a square, the middle is used.
+            "whole" has no square.
     """
     if framing not in (*FRAMINGS, "own"):
         raise ImageError(f"There is no framing {framing!r}: it is {', '.join(FRAMINGS)} or own.")
@@ -155,7 +155,7 @@ def _checked(own: Any) -> Square:
 
 
 def hand_over(page: Direction, sent: list[dict[str, Any]] | None) -> tuple[gr.Tabs, str]:
-    """Show another page, with what was made here as its picture."""
+    """Show another page with the result of this page as its input."""
     with friendly():
         return gr.Tabs(selected=page), write(read_pair(need(sent))[1])
 
@@ -167,7 +167,7 @@ def framing_choice(*more: str) -> gr.Radio:
 def conversion_page(
     models: Models, direction: Direction, weights: gr.Dropdown
 ) -> tuple[gr.Image, gr.ImageSlider, gr.Button]:
-    """Photo to sketch or back: the picture that is given, what is made of it, and the button that sends that on."""
+    """Build a conversion page and return its input, its result, and the button that sends the result on."""
     given, made = direction.source, direction.target
     with gr.Tab(text(direction), id=direction):
         with gr.Row():
@@ -230,7 +230,7 @@ def conversion_page(
 
 
 def panel_page(name: str, models: Models) -> None:
-    """Draw or Live: HTML and JavaScript that talk with `models.live`."""
+    """Build Draw or Live: HTML and JavaScript that talk to `models.live`."""
     starts = sorted(EXAMPLES["sketch"].glob("*.png")) if name == "draw" else []
     with gr.Tab(text(name), id=name):
         gr.HTML(
@@ -266,7 +266,7 @@ def batch_page(models: Models, weights: gr.Dropdown) -> None:
         progress: Any = gr.Progress(),  # noqa: B008, the way to ask for it
     ) -> tuple[list[tuple[str, str]], gr.DownloadButton, str]:  # fmt: skip
         pictures = list_pictures(map(Path, need(files)))
-        problems = [f"Only the first {MAX_BATCH} pictures were taken."] if len(pictures) > MAX_BATCH else []
+        problems = [f"Only the first {MAX_BATCH} pictures were converted."] if len(pictures) > MAX_BATCH else []
         made: list[tuple[str, str]] = []
         taken: set[str] = set()
         target = Path(tempfile.mkdtemp(dir=os.environ["GRADIO_TEMP_DIR"])) / f"{direction}.zip"
@@ -291,7 +291,7 @@ def batch_page(models: Models, weights: gr.Dropdown) -> None:
 
 
 def endpoint(models: Models, direction: Direction) -> None:
-    """/photo_to_sketch or /sketch_to_photo: a picture in, a picture out, for gradio_client, plain HTTP and MCP."""
+    """Add the endpoint /photo_to_sketch or /sketch_to_photo for gradio_client, plain HTTP and MCP."""
     given, made = direction.source, direction.target
 
     def convert(image: dict[str, Any] | None) -> str:
@@ -341,7 +341,7 @@ def build(models: Models) -> gr.Blocks:
 
 
 def sweep(folder: Path, kept: set[Path], older_than: float) -> None:
-    """Delete the files of visitors. Gradio's own `delete_cache` (6.31) ends for good if one arrives while it looks."""
+    """Delete visitors' files. Gradio's own `delete_cache` (6.31) stops for good if a file arrives while it looks."""
     for file in set(folder.rglob("*")) - kept:
         with suppress(OSError):
             if file.is_file() and time.time() - file.stat().st_ctime > older_than:

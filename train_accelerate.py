@@ -1,6 +1,6 @@
 """Train the face photo <-> sketch translator: `accelerate launch train_accelerate.py --data FOLDER`.
 
-One GPU, many, or none: Accelerate decides how it is launched, this file is the whole loop.
+This file is the whole training loop. Accelerate launches it on a CPU, one GPU or many.
 """
 
 import math
@@ -76,56 +76,56 @@ ResumeFrom = Annotated[
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Train the face photo <-> sketch translator. The defaults are the published run: 64x64, batch 256, 15 epochs."""
+    """Train the face photo <-> sketch translator. The defaults are 64 x 64 pixels, a batch of 256 and 15 epochs."""
 
     data: str
-    """Folder with train/photos and train/sketches; the sample grids show test/photos and test/sketches if there.
-    Or hf:NAME[:SPLIT], a data set of the Hub or a folder of Parquet or WebDataset shards; see docs/data.md."""
+    """Folder with train/photos and train/sketches; the sample grids show test/photos and test/sketches if they exist.
+    Or hf:NAME[:SPLIT], a data set on the Hub or a folder of Parquet or WebDataset shards; see docs/data.md."""
     photo_column: str = "photo"
-    """The column of photos in a data set of the Hub, or in shards."""
+    """The column with the photos, in a data set on the Hub or in shards."""
     sketch_column: str = "sketch"
-    """The column of sketches there."""
+    """The column with the sketches."""
     preset: Literal["none", "seed", "reference"] = "none"
-    """Whose recipe gives the defaults of the other flags: seed is the mission's original, reference is the paper's."""
+    """The recipe that sets the defaults of the other flags: seed is a minimal CycleGAN, reference is the paper's."""
     output: Path = Path("runs/faces")
     """Folder for the releases (epoch-0001, ..., latest, best), the states to resume from, losses.csv, figures.csv."""
     image_size: int = 64
-    """Side of the training pictures in pixels: a multiple of 4, or of 8 with --compact; at least 32. It may be another
-    one with --resume: small pictures first are quick to learn from."""
+    """Side of the training pictures in pixels: a multiple of 4, or of 8 with --compact, and at least 32. It may change
+    with --resume, since it is quick to learn from small pictures first."""
     batch_size: int = 256
-    """Pairs per step, over all processes and accumulated parts together."""
+    """Pairs per step, in total over all processes and accumulated parts."""
     epochs: int = 15
-    """Passes over the larger domain; the learning-rate schedule is laid over all of them."""
+    """Passes over the larger domain. The learning-rate schedule spans all of them."""
     max_steps: int | None = None
-    """Stop after this many steps, schedule unchanged; a later --resume goes on from there."""
+    """Stop after this many steps, with an unchanged schedule. A later --resume continues from there."""
     width: int = 64
     """Channels of the generators' first convolution."""
     blocks: int = 9
     """Residual blocks of each generator."""
     padding: Padding = "reflect"
-    """How the generators pad: reflect shows no borders, zero is the mission's original."""
+    """How the generators pad: reflect avoids visible borders, zero is plain zero padding."""
     upsample: Upsample = "transpose"
-    """How the generators enlarge: transpose as in the paper, resize leaves no checkerboard."""
+    """How the generators enlarge: transpose is the paper's way, resize leaves no checkerboard."""
     compact: bool = False
-    """Generators made for the CPU, which work on 2 x 2 pixels at a time: a quarter of the work."""
+    """Use generators made for the CPU, which process 2 x 2 pixels at a time, with a quarter of the work."""
     grey_sketches: bool = False
-    """Make grey sketches: pencil has no colour, and none can be hidden in one."""
+    """Make grey sketches. Pencil has no colour, and none can be hidden in a grey sketch."""
     discriminator_width: int = 64
     """Channels of the discriminators' first convolution."""
     learning_rate: float = 2e-4
-    """Of both Adam optimizers, betas (0.5, 0.999)."""
+    """Learning rate of both Adam optimizers, with betas (0.5, 0.999)."""
     learning_rate_batch: int | None = None
-    """Batch that --learning-rate is meant for; at another one it is scaled by the root of their ratio."""
+    """Batch that --learning-rate is meant for. For another batch, it is scaled by the root of their ratio."""
     decay_from: float = 0.5
-    """Share of the run after which the learning rate falls linearly to zero; 1 keeps it constant."""
+    """Share of the run after which the learning rate falls linearly to zero. 1 keeps it constant."""
     cycle_weight: float = 10.0
     """Weight of the cycle loss."""
     identity_weight: float = 5.0
-    """Weight of the identity loss; 0 also saves its computation, a third of the step."""
+    """Weight of the identity loss. 0 also skips its computation, a third of the step."""
     identity_every: int = 1
-    """Compute the identity loss only in every so many-th step."""
+    """Compute the identity loss only once in this many steps."""
     paired_weight: float = 0.0
-    """Weight of the distance to the true partner, L1 and SSIM, where file names match across the domains."""
+    """Weight of the distance (L1 and SSIM) to the true partner, where a photo and a sketch have the same name."""
     perceptual_weight: float = 0.0
     """Weight of the distance of VGG16's features: of cycled photos, and of photos of sketches with a true partner."""
     perceptual_network: str = "torchvision"
@@ -143,51 +143,51 @@ class TrainConfig:
     start_from: str | None = None
     """Begin with the generators of a release, as far as they fit: a folder, USER/NAME, or `embedded`, the package's."""
     line_sketches: float = 0.0
-    """Share of the sketches that the photo generator gets as bare lines, to learn from drawings without shading."""
+    """Share of the sketches that the photo generator sees as bare lines, to learn from drawings without shading."""
     relight: float = 0.0
-    """Share of the pictures that the generators get as a telephone takes them: faded, dark, shadowed, in a lamp's
-    colour. What they make of them is to look as if they had got the original."""
+    """Share of the pictures that the generators see as if a phone had taken them: faded, dark, shadowed, in a lamp's
+    colour. The target is the result for the original picture."""
     reconstruction_noise: float = 0.0
-    """Noise on the fakes before they are translated back, in [-1, 1]: they can hide less. Each picture's standard
-    deviation is drawn between 0 and this one."""
+    """Largest standard deviation, in [-1, 1], of the noise that is added to fakes before they are translated back, so
+    that they can hide less. Each picture's own is drawn between 0 and this value."""
     pool_size: int = 50
-    """Older fakes of each domain kept to show the discriminators; 0 shows only new ones."""
+    """Older fakes of each domain that are kept for the discriminators. 0 shows only new ones."""
     differentiable_augmentation: bool = False
-    """Show the discriminators real and fake only in changed colours, shifted and with a hole: for small domains."""
+    """Show the discriminators all pictures in changed colours, shifted and with a hole. This helps small domains."""
     spectral_norm: bool = False
-    """Spectral normalisation of the discriminators: they cannot win outright."""
+    """Use spectral normalisation in the discriminators, so that they cannot win outright."""
     ema_decay: float = 0.999
-    """Decay per step of the averaged generators, which are what is released; 0 releases the raw ones."""
+    """Decay per step of the averaged generators, which are released. 0 releases the raw ones."""
     gradient_accumulation: int = 1
-    """Parts that a batch is computed in: less memory, same result."""
+    """Parts that a batch is computed in. More parts need less memory and give the same result."""
     mixed_precision: Literal["auto", "no", "fp16", "bf16"] = "auto"
-    """Precision of the networks: auto is what `accelerate launch` says or, if that is none, bf16 where it is native."""
+    """Precision of the networks. auto follows `accelerate launch`, or else uses bf16 where the processor has it."""
     compile: bool = False
-    """Compile the networks with torch.compile: minutes at the start, for a faster step in long runs."""
+    """Compile the networks with torch.compile. This takes minutes at the start and makes long runs faster."""
     validation_pictures: int = 100
-    """Pairs of test/, matched by name, that each epoch is scored on; `best` is the release of the highest FSIM."""
+    """Pairs of test/, matched by name, that score each epoch. `best` is the release with the highest FSIM."""
     resume: ResumeFrom = None
-    """Go on from the newest state in the output folder; `--resume hub` fetches the newest of --push-state first."""
+    """Continue from the newest state in the output folder. `--resume hub` downloads that of --push-state first."""
     save_every: int | None = None
-    """Also save the state after every so many steps; an epoch, SIGTERM and Ctrl-C save it anyway."""
+    """Also save the state every this many steps. The end of an epoch, SIGTERM and Ctrl-C save it anyway."""
     keep_states: int = 2
-    """States kept; each holds everything that resuming needs, and older ones are deleted."""
+    """States to keep. Each holds everything that resuming needs; older ones are deleted."""
     log_every: int = 20
-    """Steps between lines in losses.csv and updates of the shown losses, which are means over those steps."""
+    """Steps between lines in losses.csv and updates of the losses shown, which are means over those steps."""
     tracker: str | None = None
     """Also log to a tracker that Accelerate knows: tensorboard, wandb, trackio, ..."""
     push_to_hub: str | None = None
-    """Upload each release to this repository, USER/NAME, in the background, and tag it epoch-N; made if not there."""
+    """Upload each release to this repository, USER/NAME, in the background, and tag it epoch-N."""
     hub_private: bool = False
-    """Make the repository private; one that is there already and public is refused."""
+    """Create a private repository, and refuse to use an existing public one."""
     hub_best: bool = False
-    """Move a tag `best` to the best release; it takes pairs in test/ to tell."""
+    """Move a tag `best` to the best release. This needs pairs in test/."""
     push_state: bool = False
-    """Upload each state too, to the branch training-state: --resume hub goes on from it on another machine."""
+    """Also upload each state to the branch training-state, so that --resume hub can continue on another machine."""
     data_note: str = ""
-    """For the model card: what the pictures are, and what their licence allows."""
+    """A note for the model card: what the pictures are, and what their licence allows."""
     seed: int = 0
-    """Decides the initial weights and every random choice after them."""
+    """Determines the initial weights and all random choices."""
 
     @property
     def columns(self) -> dict[str, str]:
@@ -208,7 +208,7 @@ class TrainConfig:
                 f"--zoom is the least and the most, both at least 1; got {self.zoom[0]} {self.zoom[1]}."
             )
         if self.resume == "hub" and not self.push_to_hub:
-            raise TrainingError("--resume hub needs --push-to-hub USER/NAME, where the state is.")
+            raise TrainingError("--resume hub needs --push-to-hub USER/NAME, the repository that holds the state.")
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -226,7 +226,7 @@ SHORT = {"adversarial": "adv", "cycle": "cycle", "identity": "id", "discriminato
 
 @dataclass
 class Model:
-    """The networks and what trains them; of two, the first is of the sketches and the second of the photos."""
+    """The networks and what trains them. In each list, sketches come first and photos second."""
 
     generators: list[Generator]  # bare, to save and to average
     discriminators: list[PatchDiscriminator]
@@ -238,7 +238,7 @@ class Model:
     styles: list[str]
 
     def state(self) -> dict[str, Any]:
-        """Everything that a resumed run needs: batches and random numbers are functions of the step."""
+        """Return everything that a resumed run needs. Batches and random numbers are functions of the step."""
         return {
             f"{domain}_{part}": objects[number]
             for part, objects in (
@@ -336,7 +336,7 @@ def judge_augmented(discriminator: nn.Module, numbers: Tensor, pictures: Tensor,
 
 
 def share_of(config: TrainConfig, accelerator: Accelerator, part: int) -> slice:
-    """The rows of the whole batch that this process computes in one accumulated part."""
+    """Return the rows of the whole batch that this process computes in one accumulated part."""
     share = config.batch_size // (accelerator.num_processes * config.gradient_accumulation)
     first = (part * accelerator.num_processes + accelerator.process_index) * share
     return slice(first, first + share)
@@ -371,7 +371,7 @@ def tell(
 def training_step(
     accelerator: Accelerator, config: TrainConfig, model: Model, batch: Batch, step: int, part: int = 0
 ) -> dict[str, Tensor]:
-    """Train the generators, then the discriminators, on this process's share of a batch; its losses, on the device."""
+    """Train the generators and then the discriminators on this process's share of a batch, and return the losses."""
     photo, sketch, paired = batch[:3]
     sketch_generator, photo_generator, *discriminators = model.prepared
     generator_optimizer, discriminator_optimizer = model.optimizers
@@ -490,17 +490,17 @@ def run(config: TrainConfig, accelerator: Accelerator, stop: Event) -> Uploads |
     """The whole of training until `stop` is set or all is done; the uploads that may still be on their way."""
     device, main_process, processes = accelerator.device, accelerator.is_main_process, accelerator.num_processes
     if device.type == "cpu" and accelerator.mixed_precision == "fp16":
-        raise TrainingError("fp16 needs a GPU: on a CPU give --mixed-precision bf16, or no.")
+        raise TrainingError("fp16 needs a GPU. On a CPU, use --mixed-precision bf16 or no.")
     shares = processes * config.gradient_accumulation
     if config.batch_size % shares:
         raise TrainingError(
-            f"--batch-size {config.batch_size} cannot be shared among {processes} processes "
-            f"x {config.gradient_accumulation} accumulated parts: give a multiple of {shares}."
+            f"--batch-size must be a multiple of {shares} for {processes} processes and "
+            f"{config.gradient_accumulation} accumulated parts; got {config.batch_size}."
         )
     states = config.output / "states"
     if list_states(states) and not config.resume:
         raise TrainingError(
-            f"{config.output} already holds a run: give --resume to go on with it, or another --output."
+            f"{config.output} already holds a run. Continue it with --resume, or choose another --output."
         )
     uploads = None
     if main_process and config.push_to_hub:
@@ -516,13 +516,13 @@ def run(config: TrainConfig, accelerator: Accelerator, stop: Event) -> Uploads |
     )
     styles, style_numbers = find_styles(sketches.names, config.style_pattern)
     pictures = {"photos": fingerprint(photos.names), "sketches": fingerprint(sketches.names)}
-    accelerator.print(f"{len(photos)} photos and {len(sketches)} sketches to train on.")
+    accelerator.print(f"Training on {len(photos)} photos and {len(sketches)} sketches.")
     partners = match_names(photos.names, sketches.names) if config.paired_weight else None
     if partners is not None:
         pairs = int((partners >= 0).sum())
         if not pairs:
             raise TrainingError(
-                "--paired-weight needs photos and sketches of the same file name, and there are none: leave it out."
+                "--paired-weight needs photos and sketches with the same name, but there are none. Leave it out."
             )
         accelerator.print(f"{pairs} sketches have a photo of the same name.")
     if styles:
@@ -547,7 +547,7 @@ def run(config: TrainConfig, accelerator: Accelerator, stop: Event) -> Uploads |
     step, best = 0, -math.inf
     if config.resume:
         step, best = load_newest(states, state, config, pictures)
-        accelerator.print(f"Resumed after step {step}." if step else f"No state in {states}: starting afresh.")
+        accelerator.print(f"Resumed after step {step}." if step else f"No state in {states}; starting afresh.")
     if main_process:
         for name in ("losses.csv", "figures.csv"):
             cut_rows(config.output / name, step if config.resume else math.inf)
@@ -669,7 +669,7 @@ def run(config: TrainConfig, accelerator: Accelerator, stop: Event) -> Uploads |
     bar.close()
     accelerator.end_training()
     if step < last_step:
-        accelerator.print(f"Stopped after step {step} with its state saved: --resume goes on.")
+        accelerator.print(f"Stopped after step {step}. The state is saved; continue with --resume.")
     elif main_process:
         folder = release_folder(config, step, len(batches))
         with disk_errors(config.output, step):
@@ -686,7 +686,7 @@ def release_folder(config: TrainConfig, step: int, epoch_steps: int) -> Path:
 
 
 def choose_precision(asked: str) -> str:
-    """What `auto` means here: the launcher's choice if it made one, else bf16 where the processor computes in it."""
+    """Return the precision for `auto`: the launcher's choice if there is one, else bf16 where the processor has it."""
     if asked != "auto":
         return asked
     launched = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
@@ -700,17 +700,17 @@ def choose_precision(asked: str) -> str:
 
 
 def peak_rate(config: TrainConfig) -> float:
-    """The learning rate before its decay; for Adam it goes with the root of the batch (Malladi et al. 2022)."""
+    """Return the rate before its decay. For Adam, it grows with the root of the batch (Malladi et al. 2022)."""
     return config.learning_rate * math.sqrt(config.batch_size / (config.learning_rate_batch or config.batch_size))
 
 
 def schedule(progress: float, decay_from: float) -> float:
-    """The learning rate's factor at a share of the run: 1, then linearly to 0 (paper, section 4)."""
+    """Return the factor of the learning rate at a share of the run: 1, then linearly to 0 (paper, section 4)."""
     return 1.0 if progress < decay_from else (1.0 - progress) / (1.0 - decay_from)
 
 
 def moving_average(decay: float) -> Callable[[Any, Any, Any], None]:
-    """An exponential moving average whose decay starts low, so that it soon forgets the random initial weights."""
+    """Return an exponential moving average whose decay starts low, so that it soon forgets the initial weights."""
 
     def update(averages: list[Tensor], current: list[Tensor], count: Tensor) -> None:
         torch._foreach_lerp_(averages, current, 1.0 - min(decay, (1.0 + int(count)) / (10.0 + int(count))))
@@ -719,13 +719,14 @@ def moving_average(decay: float) -> Callable[[Any, Any, Any], None]:
 
 
 def copy_of(average: AveragedModel) -> Generator:
+    """Return a copy of an averaged generator, which a pipeline may cast and move without touching the average."""
     generator = deepcopy(average.module)
     assert isinstance(generator, Generator)
     return generator
 
 
 def any_process(accelerator: Accelerator, asked: bool) -> bool:
-    """Whether any process was asked to stop: all of them must stop after the same step."""
+    """Whether any process was asked to stop, since all of them must stop after the same step."""
     if accelerator.num_processes == 1:
         return asked
     return bool(accelerator.reduce(torch.tensor(float(asked), device=accelerator.device)).item())
@@ -740,7 +741,7 @@ def release(
     counts: dict[str, int],
     progress: dict[str, float],
 ) -> dict[str, float]:
-    """Write the averaged generators as a release; their figures on the validation pairs, where there are some."""
+    """Write the averaged generators as a release, and return their figures on the validation pairs, if any."""
     sketch_generator, photo_generator = map(copy_of, model.averages)
     grid = sample_grid(sketch_generator, photo_generator, *samples)
     figures = {}
@@ -770,7 +771,7 @@ def release(
 
 
 def summary(figures: dict[str, float]) -> str:
-    """The figures in a line; nothing if there are none."""
+    """Return the figures in one line, or an empty string."""
     return "; ".join(
         " ".join(
             [
@@ -784,13 +785,13 @@ def summary(figures: dict[str, float]) -> str:
 
 
 def hub_dataset(data: str) -> str | None:
-    """The data set on the Hub that `--data` names, for the model card; no folder of this machine."""
+    """Return the data set on the Hub that `--data` names, for the model card, and never a local folder."""
     name = data.removeprefix("hf:").partition(":")[0]
     return name if data.startswith("hf:") and not Path(name).exists() else None
 
 
 def changed_flags(config: TrainConfig) -> dict[str, str]:
-    """The flags that differ from their defaults: the recipe, as a person would type it."""
+    """Return the flags that differ from their defaults: the recipe, as a person would type it."""
     defaults = TrainConfig(config.data)
     skipped = {"data", "output", "resume", "keep_states", "log_every", "tracker"} | {
         *("push_to_hub", "hub_private", "hub_best", "push_state", "data_note")
@@ -803,7 +804,7 @@ def changed_flags(config: TrainConfig) -> dict[str, str]:
 
 
 def sample_pictures(config: TrainConfig) -> tuple[Tensor, Tensor]:
-    """The photos and sketches of the sample grids, from test/ where it is there: two (N, 3, H, W) in [-1, 1]."""
+    """Return the photos and sketches of the sample grids, from test/ if it exists: two (N, 3, H, W) in [-1, 1]."""
 
     def load(domain: str, column: str) -> Tensor:
         try:
@@ -834,7 +835,7 @@ def validation_pairs(config: TrainConfig) -> Pairs | None:
 
 @torch.inference_mode()
 def sample_grid(sketch_generator: Generator, photo_generator: Generator, photo: Tensor, sketch: Tensor) -> Image.Image:
-    """Six rows: photos, their sketches, back again; then sketches, their photos, back again."""
+    """Return six rows: photos, their sketches, reconstructions; then sketches, their photos, reconstructions."""
     device = next(sketch_generator.parameters()).device
     rows = []
     for pictures, there, back in (
@@ -850,7 +851,7 @@ def sample_grid(sketch_generator: Generator, photo_generator: Generator, photo: 
 
 
 def read_flags(arguments: list[str]) -> TrainConfig:
-    """The command line's flags over the preset's over the defaults."""
+    """Return the configuration: flags override the preset, and the preset overrides the defaults."""
     parser = ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--preset", choices=PRESETS, default="none")
     preset = parser.parse_known_args(arguments)[0].preset
@@ -862,7 +863,7 @@ def main() -> None:
     try:
         train(read_flags(sys.argv[1:]))
     except (TrainingError, DataError, HubError, WeightsError, KeyboardInterrupt) as error:
-        sys.exit(str(error) or "Interrupted: --resume goes on from the last saved state.")
+        sys.exit(str(error) or "Interrupted. Continue from the last saved state with --resume.")
 
 
 if __name__ == "__main__":

@@ -44,16 +44,16 @@ def convert(
 ) -> int:
     """Convert pictures, videos and folders of them.
 
-    `accelerate launch -m cyclegan convert ...` shares the files among GPUs and machines. See docs/convert.md.
+    `accelerate launch -m cyclegan convert ...` divides the files among GPUs and machines. See docs/convert.md.
 
     Args:
-        inputs: Pictures, videos (m4v, mkv, mov, mp4, webm), and folders that are searched with all their subfolders.
+        inputs: Pictures, videos (m4v, mkv, mov, mp4, webm), and folders, which are searched with their subfolders.
         to: What to make: a sketch of each photo, or a photo of each sketch.
-        out: Folder for the results: PNG files and videos with the names of the inputs, subfolders kept. What is there
-            stays.
-        weights: A release: a folder, or a repository on the Hub, USER/REPO[@REVISION]. Not given: the embedded weights.
-        engine: What runs the generator on a CPU: auto measures, which pays from some hundred pictures on; see
-            docs/performance.md.
+        out: Folder for the results, PNG files and videos with the names and subfolders of the inputs. Existing files
+            are left alone.
+        weights: A release: a folder, or a repository on the Hub, USER/REPO[@REVISION]. Default: the embedded weights.
+        engine: What runs the generator on a CPU. auto measures first, which pays off from a few hundred pictures on;
+            see docs/performance.md.
         style: The style of the sketches, one of those that the release has. Not given: the model chooses.
         skin: The colour of the skin in the photos, such as "#e0ac69" or tan. Not given: the model chooses.
         hair: The colour of the hair.
@@ -80,24 +80,24 @@ def evaluate(
     size: int = SIZE,
     engine: str = "torch",
 ) -> int:
-    """Measure a model on paired pictures, in both directions: likeness, cycle and speed. docs/evaluation.md explains.
+    """Measure likeness, cycle and speed of a model on paired pictures, in both directions. See docs/evaluation.md.
 
     Args:
-        data: A folder with `photos` and `sketches`; files of the same name are a pair.
-        weights: A release: a folder, or a repository on the Hub. Not given: the embedded weights.
-        json_: Write everything that was measured here, each picture's figures too.
-        html: Write a page with the table and all pictures here: one file that needs no other.
-        size: The side in pixels at which pictures are compared. Figures at different sizes do not compare.
+        data: A folder with `photos` and `sketches`; files with the same name are a pair.
+        weights: A release: a folder, or a repository on the Hub. Default: the embedded weights.
+        json_: File for all measurements, including the figures of every picture.
+        html: File for a self-contained page with the table and all pictures.
+        size: The side in pixels at which pictures are compared. Figures at different sizes are not comparable.
         engine: What runs the generators: auto, torch, torch-bf16, compile, openvino, openvino-bf16, openvino-int8 or
-            onnxruntime. Other than torch: docs/performance.md.
+            onnxruntime. See docs/performance.md.
     """
     if size < 32:
-        raise DataError(f"--size is at least 32, not {size}: nothing can be compared in less.")
+        raise DataError(f"--size must be at least 32; got {size}.")
     for domain in ("photos", "sketches"):
         if not (data / domain).is_dir():
             inside = (data / "test" / domain).is_dir()
-            advice = f"give --data {data / 'test'}" if inside else "put one half of each pair there"
-            raise DataError(f"The folder {data / domain} is missing: {advice}.")
+            advice = f"Use --data {data / 'test'}" if inside else "Put one half of each pair there"
+            raise DataError(f"The folder {data / domain} is missing. {advice}.")
     pipe = FaceSketchPipeline.from_pretrained(weights, engine=engine)
     pairs = load_pairs(find_pairs(data / "photos", data / "sketches"), max(size, pipe.image_size))
     page = Page()
@@ -132,7 +132,7 @@ def export(
         runtime: For the web: the `dist` folder of onnxruntime-web. Not given: it is fetched from npm's registry.
     """
     if out.exists():
-        raise EngineError(f"{out} is there already: give another --out.")
+        raise EngineError(f"{out} already exists; choose another --out.")
     if format_ == "web" and int8:
         raise EngineError("--int8 is for onnx and openvino: the web page computes in float32.")
     pipe = FaceSketchPipeline.from_pretrained(weights, device="cpu")
@@ -148,12 +148,12 @@ def export(
 
 
 def check_data(data: tyro.conf.Positional[str], photo_column: str = "photo", sketch_column: str = "sketch") -> int:
-    """Look a data set over before training: counts, sizes, unreadable files, and what to do.
+    """Check a data set before training: report counts, sizes and unreadable files, and what to do about them.
 
     Args:
         data: The folder with train/photos, train/sketches, test/photos, test/sketches; or hf:NAME[:SPLIT].
-        photo_column: The column of photos in a data set of the Hub, or in shards.
-        sketch_column: The column of sketches there.
+        photo_column: The column with the photos, in a data set on the Hub or in shards.
+        sketch_column: The column with the sketches.
     """
     lines, usable = check(data, {"photos": photo_column, "sketches": sketch_column})
     print("\n".join(lines))
@@ -171,14 +171,14 @@ def import_weights(
     """Make a release of the weights of other CycleGAN code: .pth or .safetensors files. See docs/hub.md.
 
     Args:
-        photo_to_sketch: The generator that draws sketches, a state_dict.
-        sketch_to_photo: The one that paints photos; without it the release has one direction.
-        out: Folder for the release, which must not exist.
-        image_size: The working size in pixels: what the generators were trained at. The files do not say it.
+        photo_to_sketch: The state_dict of the generator that draws sketches.
+        sketch_to_photo: The state_dict of the one that paints photos. Without it, the release has one direction.
+        out: Folder for the release. It must not exist.
+        image_size: The picture size in pixels that the generators were trained at. The files do not contain it.
         networks: Where a file holds several networks, the key of the one to take, for each file.
     """
     if out.exists():
-        raise WeightsError(f"{out} is there already: give another --out.")
+        raise WeightsError(f"{out} already exists; choose another --out.")
     files = [path for path in (photo_to_sketch, sketch_to_photo) if path is not None]
     if networks and len(networks) != len(files):
         raise WeightsError(f"--networks takes a key for each file: {len(files)}; got {len(networks)}.")

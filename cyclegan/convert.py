@@ -1,4 +1,4 @@
-"""Convert files: pictures in parallel threads, and under `accelerate launch` shared among its processes."""
+"""Convert files. Threads read and write in parallel, and `accelerate launch` divides the files among processes."""
 
 import errno
 import os
@@ -31,7 +31,7 @@ Run = Callable[[list[Image.Image]], list[Image.Image]]
 
 @dataclass
 class Plan:
-    """What is to be done; how many results are there already; what cannot be done, a sentence each."""
+    """The work to do, the number of results that exist already, and a sentence for each input that is impossible."""
 
     pictures: list[Job] = field(default_factory=list)
     videos: list[Job] = field(default_factory=list)
@@ -41,7 +41,7 @@ class Plan:
 
 @dataclass
 class Done:
-    """What one process did: pictures written, in how many seconds; what could not be converted, a sentence each."""
+    """The work of one process: pictures written, seconds taken, and a sentence for each failure."""
 
     pictures: int
     seconds: float
@@ -56,7 +56,7 @@ def convert(
     engine: str = "torch",
     choices: dict[str, Any] | None = None,
 ) -> int:
-    """Convert pictures into PNG files and videos into videos in `out`, and print what was done.
+    """Convert pictures to PNG files and videos to videos in `out`, and print a summary.
 
     Args:
         choices: the style or the colours, as the pipeline's method of this direction takes them.
@@ -78,7 +78,7 @@ def convert(
 def _convert_together(
     inputs: tuple[Path, ...], direction: Direction, out: Path, weights: str, engine: str, choices: dict[str, Any]
 ) -> int:
-    """`convert` in one of several processes. The first makes the plan, since the others might see its results."""
+    """Run `convert` in one of several processes. Only the first plans: the others might already see its results."""
     with extra("train", "Converting in several processes", DataError):
         from accelerate import PartialState
         from accelerate.utils import broadcast_object_list, gather_object, parse_flag_from_env
@@ -128,9 +128,9 @@ def _unwritten(target: Path, error: OSError) -> str:
 
 
 def _convert_pictures(run: Run, size: int, jobs: list[Job], quiet: bool) -> list[str]:
-    """Convert pictures to PNG files; the files that cannot be read, a sentence each.
+    """Convert pictures to PNG files and return a sentence for each file that cannot be read.
 
-    One thread at a time uses the generator, which takes all cores or the GPU; the others read and write meanwhile.
+    One thread at a time uses the generator, which takes all cores or the GPU. The others read and write meanwhile.
     """
     generator = Lock()
 
@@ -169,7 +169,7 @@ def _report(plan: Plan, parts: list[Done], out: Path) -> int:
     written = len(plan.pictures) + len(plan.videos) - sum(len(part.failed) for part in parts)
     pictures, seconds = sum(part.pictures for part in parts), max(part.seconds for part in parts)
     rate = f", {pictures / seconds:.1f} pictures a second" if pictures else ""
-    there = f", {plan.there} already there and left" if plan.there else ""
+    there = f"; {plan.there} existed already and were left alone" if plan.there else ""
     print(f"{written} written to {out}{rate}{there}.")
     for problem in problems:
         print(f"Skipped: {problem}", file=sys.stderr)
@@ -224,11 +224,9 @@ def make_plan(inputs: tuple[Path, ...], out: Path) -> Plan:
                     (plan.videos if source.suffix.lower() in FORMATS else plan.pictures).append((source, target))
                 break
         else:
-            plan.problems.append(f"{source} would overwrite {target}: give another --out.")
+            plan.problems.append(f"{source} would overwrite {target}. Choose another --out.")
     if plan == Plan():
-        raise DataError(
-            f"No pictures in {', '.join(map(str, inputs)) or 'no input'}: name pictures, videos or folders of them."
-        )
+        raise DataError(f"Found no pictures or videos in {', '.join(map(str, inputs)) or 'an empty list of inputs'}.")
     return plan
 
 

@@ -27,7 +27,7 @@ ENDINGS = {
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")  # MPO is opened as JPEG
 MAX_PIXELS = 100_000_000  # more than any phone camera makes by default; 300 MB as RGB
 MIN_SIDE = 4
-REDUCING_GAP = 3  # a picture is brought to this many times its new size cheaply, and from there by bicubic filtering
+REDUCING_GAP = 3  # a picture is shrunk cheaply to this many times its new size, and then by bicubic filtering
 SLOW_PIXELS = 1_000_000  # limit of what Pillow decodes in Python: up to 1.3 s
 APART_PIXELS = 16_000_000  # what is larger is decoded in a process of its own, if this is asked for
 APART_SECONDS = 20
@@ -45,7 +45,7 @@ _TURNS = {
 
 
 class ImageError(ValueError):
-    """A picture that cannot be used; the message says why, in a sentence for the person who gave it."""
+    """A picture cannot be used. The message explains why to the person who gave it."""
 
 
 def decode(

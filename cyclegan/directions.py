@@ -1,10 +1,10 @@
-"""The two ways in which a picture is translated."""
+"""The two directions in which pictures are translated."""
 
 from enum import StrEnum
 
 
 class Direction(StrEnum):
-    """One of the two ways. As a string it names the method, the endpoint, the tab and the file of the weights.
+    """One of the two directions. Its string names the method, the endpoint, the tab and the file of the weights.
 
     >>> Direction.PHOTO_TO_SKETCH.back
     <Direction.SKETCH_TO_PHOTO: 'sketch_to_photo'>
@@ -17,7 +17,7 @@ class Direction(StrEnum):
 
     @classmethod
     def to(cls, target: str) -> "Direction":
-        """The way that ends in `photo` or `sketch`."""
+        """Return the direction that ends in `photo` or `sketch`."""
         return next(direction for direction in cls if direction.target == target)
 
     @property
@@ -32,10 +32,10 @@ class Direction(StrEnum):
 
     @property
     def back(self) -> "Direction":
-        """The other way."""
+        """The opposite direction."""
         return Direction.to(self.source)
 
     @property
     def words(self) -> str:
-        """For a person to read: `photo to sketch`."""
+        """The direction in words: `photo to sketch`."""
         return self.replace("_", " ")

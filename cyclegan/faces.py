@@ -1,4 +1,4 @@
-"""Where the face is in a picture, so that it can be framed like those that the model was trained on."""
+"""Find the face in a picture, so that it can be framed like the training pictures."""
 
 from functools import cache
 from threading import Lock
@@ -22,8 +22,8 @@ def find_face(image: Image.Image) -> tuple[float, float, float] | None:
     """Find the largest upright face that looks at the camera, with OpenCV's Haar cascade (Viola and Jones, 2001).
 
     Returns:
-        The centre (x, y) and the side of the square to convert, in pixels, which may reach over the edges of the
-        picture; None where no face is found.
+        The centre (x, y) and the side of the square to convert, in pixels, or None if no face is found. The square may
+        extend beyond the picture.
     """
     grey = image.convert("L")
     grey.thumbnail((SEARCHED, SEARCHED))
@@ -37,7 +37,7 @@ def find_face(image: Image.Image) -> tuple[float, float, float] | None:
 
 
 def fit_square(size: tuple[int, int], x: float, y: float, side: float) -> tuple[int, int, int]:
-    """Bring a square centred at (x, y) inside a picture of a size: left, top and side in whole pixels."""
+    """Move a square centred at (x, y) into a picture of the given size: left, top and side in whole pixels."""
     side = max(1, round(min(side, *size)))
     left, top = (
         round(min(max(centre - side / 2, 0), length - side)) for centre, length in zip((x, y), size, strict=True)

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written beside their place, flushed, and then renamed into it."""
+"""Write files completely or not at all: under a temporary name, flushed, and then renamed."""
 
 import errno
 import os
@@ -124,7 +124,7 @@ def explain(error: OSError) -> str:
 
 
 def cache_folder() -> Path:
-    """Where decoded pictures are kept: CYCLEGAN_CACHE, or `cyclegan` in the user's folder for such things."""
+    """Return the cache folder: $CYCLEGAN_CACHE, or else `cyclegan` in $XDG_CACHE_HOME or ~/.cache."""
     if given := os.environ.get("CYCLEGAN_CACHE"):
         return Path(given)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cyclegan"

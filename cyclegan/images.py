@@ -1,6 +1,6 @@
-"""Pictures in and out: the only code that turns files into PIL images and PIL images into tensors.
+"""The only code that turns files into PIL images, and PIL images into tensors and back.
 
-Everywhere else a picture is RGB: a `PIL.Image.Image`, or a tensor (3, H, W) with values in [-1, 1].
+Everywhere else, a picture is RGB: a `PIL.Image.Image`, or a tensor (3, H, W) with values in [-1, 1].
 """
 
 import warnings
@@ -60,11 +60,11 @@ def open_image(
             f"{name} unpacks to over the limit of {limit // 10**6} million pixels: make it smaller first."
         ) from None
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
-        raise ImageError(f"{name} is cut off or damaged ({error}): save or download it again.") from None
+        raise ImageError(f"{name} is cut off or damaged ({error}). Save or download it again.") from None
 
 
 def crop_square(image: Image.Image, size: int) -> Image.Image:
-    """Cut the largest centred square out of a picture and resize it to `size` x `size`."""
+    """Crop a picture to its largest centred square and resize that to `size` x `size`."""
     return ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
 
 
@@ -76,12 +76,12 @@ def resize_to(image: Image.Image, size: int) -> Image.Image:
 
 
 def to_tensor(image: Image.Image) -> Tensor:
-    """RGB image -> (3, H, W) uint8."""
+    """RGB image -> (3, H, W) uint8 in [0, 255]."""
     return torch.from_numpy(np.asarray(image).transpose(2, 0, 1).copy())
 
 
 def to_image(picture: Tensor) -> Image.Image:
-    """(3, H, W) in [-1, 1] -> RGB image; values outside are clamped."""
+    """(3, H, W) in [-1, 1] -> RGB image. Values outside this range are clamped."""
     values = picture.float().cpu().numpy().transpose(1, 2, 0)  # (H, W, 3)
     return Image.fromarray(((values + 1) * 127.5).round().clip(0, 255).astype(np.uint8))
 
@@ -103,7 +103,7 @@ def denormalise(picture: Tensor) -> Tensor:
 def pad_to_multiple(pictures: Tensor, multiple: int) -> Tensor:
     """Reflect the right and lower edges until H and W are multiples: (B, 3, H, W) -> (B, 3, H', W').
 
-    A side is brought to at least two multiples, since reflection padding inside the generator needs two rows.
+    Each side becomes at least two multiples long, since reflection padding inside the generator needs two rows.
     """
     height, width = pictures.shape[-2:]
     right, down = (max(2 * multiple, -(-side // multiple) * multiple) - side for side in (width, height))

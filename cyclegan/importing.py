@@ -42,12 +42,12 @@ def read_generator(path: Path, network: str | None = None) -> Generator:
             if not value.is_floating_point() or not value.isfinite().all():
                 raise WeightsError(f"{path}: {name} must be of finite floating-point numbers; got {value.dtype}.")
         elif kind not in STATISTICS and not torch.equal(value, torch.full_like(value, kind == "weight")):
-            raise WeightsError(f"{path}: {name} belongs to batch normalisation or a learned scale; ours has neither.")
+            raise WeightsError(f"{path}: {name} belongs to a batch norm or a learned scale; neither is supported.")
 
     blocks = (len(convolutions) - 6) // 2
     if blocks < 0 or len(convolutions) % 2:
         raise WeightsError(
-            f"{path} has {len(convolutions)} convolutions; a ResNet generator has 6, and two for each block."
+            f"{path} has {len(convolutions)} convolutions. A ResNet generator has 6, plus two for each block."
         )
     stems = [weight for weight in convolutions.values() if weight.shape[1:] == (3, 7, 7)]
     width = (stems or [*convolutions.values()])[0].shape[0]
@@ -63,8 +63,8 @@ def read_generator(path: Path, network: str | None = None) -> Generator:
         expected = ours[f"{name}.weight"].shape
         if weight.shape != expected:
             raise WeightsError(
-                f"{path} is no ResNet generator of width {width} and {blocks} blocks: {layer}.weight is "
-                f"{tuple(weight.shape)} and not {tuple(expected)}."
+                f"{path} is not a ResNet generator of width {width} with {blocks} blocks: {layer}.weight must have "
+                f"shape {tuple(expected)}; got {tuple(weight.shape)}."
             )
         bias = state.get(f"{layer}.bias", torch.zeros_like(ours[f"{name}.bias"]))
         if bias.shape != ours[f"{name}.bias"].shape:
@@ -84,8 +84,8 @@ def _load(path: Path) -> Any:
         raise WeightsError(f"{path} does not exist.") from None
     except pickle.UnpicklingError:
         raise WeightsError(
-            f"{path} holds more than tensors, or is no .pth file. It was not read, because that could run code in it: "
-            "save the state_dict() of the network where it was made."
+            f"{path} contains more than tensors or is not a .pth file. It was not read, because that could run code. "
+            "Save the state_dict() of the network instead."
         ) from None
     except (RuntimeError, EOFError, OSError, SafetensorError) as error:
         kind = path.suffix if path.suffix == ".safetensors" else ".pth"
@@ -109,7 +109,7 @@ def _one_network(loaded: Any, path: Path, network: str | None) -> dict[str, Tens
     if len(nested) > 1:
         raise WeightsError(f"{path} holds several networks: say which by --networks, of {', '.join(nested)}.")
     if (not nested and not all(isinstance(value, Tensor) for value in found.values())) or not isinstance(loaded, dict):
-        raise WeightsError(f"{path} is no state_dict of one network: it holds more than named tensors.")
+        raise WeightsError(f"{path} is not the state_dict of one network: it contains more than named tensors.")
     return next(iter(nested.values()), found)
 
 
@@ -151,7 +151,7 @@ def _natural(name: str) -> list[str]:
 
 
 def _padding(layers: list[str], resized: bool, path: Path) -> Padding:
-    """Whether the first convolution, and the first of the first block, stand behind a padding layer."""
+    """Find out whether padding layers precede the first convolution and the first one of the first block."""
     first = [layers[0], *layers[3:4]] if len(layers) > 6 else layers[:1]
     if (
         resized
@@ -168,5 +168,5 @@ def _padding(layers: list[str], resized: bool, path: Path) -> Padding:
     if numbers == {"1"}:
         return "reflect"
     if "1" in numbers:
-        raise WeightsError(f"{path} pads {' and '.join(first)} differently: one by reflection, one with zeros.")
+        raise WeightsError(f"{path} pads {' and '.join(first)} differently: one by reflection, the other with zeros.")
     return "zero"

@@ -1,4 +1,4 @@
-"""The losses of CycleGAN (Zhu et al. 2017, https://arxiv.org/abs/1703.10593): a total to step on and its parts."""
+"""The losses of CycleGAN (Zhu et al. 2017, https://arxiv.org/abs/1703.10593): each returns its total and its parts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Losses = tuple[Tensor, dict[str, Tensor]]
 
 @dataclass(frozen=True)
 class Translation:
-    """What the two generators make of a batch; every picture is (B, 3, H, W) in [-1, 1] and carries its gradient."""
+    """The results of both generators for a batch. Every picture is (B, 3, H, W) in [-1, 1] and carries its gradient."""
 
     fake_sketch: Tensor
     fake_photo: Tensor
@@ -50,14 +50,14 @@ def translate(
     noise: Tensor | None = None,
     conditions: Conditions = Conditions(),
 ) -> Translation:
-    """Run both cycles in four generator calls; InstanceNorm works per picture, so sharing a call changes nothing.
+    """Run both cycles in four generator calls. Sharing a call changes nothing, as InstanceNorm works per picture.
 
-    The fakes go into the reconstruction undetached: the cycle loss must reach the generator that made them.
+    The fakes are not detached before reconstruction: the cycle loss must reach the generator that made them.
 
     Args:
         identity: also translate each picture to its own domain.
-        noise: (2, B, 3, H, W) to add to the fake sketches and fake photos before reconstruction: what a fake hides
-            in faint patterns drowns in it (Chu et al. 2017, https://arxiv.org/abs/1712.02950).
+        noise: (2, B, 3, H, W) to add to the fake sketches and fake photos before reconstruction. It drowns faint
+            patterns in which a fake may hide its original (Chu et al. 2017, https://arxiv.org/abs/1712.02950).
     """
     style, own_style = conditions.style, conditions.own_style
     palette, own_palette = conditions.palette, conditions.own_palette
@@ -96,14 +96,14 @@ def generator_loss(
     palette_weight: float = 0.0,
     style: Tensor | None = None,
 ) -> Losses:
-    """What both generators minimise. Freeze the discriminators around it: they only judge here.
+    """Return the loss that both generators minimise. Freeze the discriminators meanwhile: they only judge here.
 
     Args:
-        paired: (B,) bool, where photo and sketch show the same face, for the paired loss.
+        paired: (B,) bool, true where photo and sketch show the same face, for the paired loss.
 
     Returns:
-        The total, and its unweighted parts: `adversarial_sketch`, `adversarial_photo`, `cycle_photo`, `cycle_sketch`;
-        where the translation has identity pictures, `identity_photo`, `identity_sketch`; and where `paired` is given,
+        The total and its unweighted parts: `adversarial_sketch`, `adversarial_photo`, `cycle_photo`, `cycle_sketch`;
+        with identity pictures in the translation also `identity_photo`, `identity_sketch`; and with `paired` also
         `paired_photo`, `paired_sketch`.
     """
     judged = () if style is None else (style,)
@@ -138,7 +138,7 @@ def generator_loss(
 def discriminator_loss(
     discriminator: Network, real: Tensor, fake: Tensor, styles: tuple[Tensor, Tensor] | None = None
 ) -> Losses:
-    """What one discriminator minimises, halved as in the paper to slow it down against its generator (section 7.1).
+    """Return the loss of one discriminator, halved as in the paper to slow it down (section 7.1).
 
     Args:
         real, fake: (B, 3, H, W) in [-1, 1]; the fakes are detached here and judged in one call with the real ones.
@@ -154,10 +154,10 @@ def discriminator_loss(
 
 
 def paired_loss(fake: Tensor, real: Tensor, paired: Tensor) -> Tensor:
-    """L1 to the true partner (pix2pix, Isola et al. 2017, Eq. 3) and (1 - SSIM) / 2, which sees structure.
+    """Return L1 to the true partner (pix2pix, Isola et al. 2017, Eq. 3) plus (1 - SSIM) / 2, which sees structure.
 
-    SSIM is that of Wang et al. 2004, at half the size: a line that lies a pixel beside its partner's still counts.
-    The mean over the batch; strangers count as 0, so that the parts of a batch add up.
+    SSIM (Wang et al. 2004) is computed at half the size, so that a line one pixel away from its partner still counts.
+    The result is the mean over the batch. Unpaired pictures count as 0, so that the parts of a batch add up.
     """
     fake = fake.float()
     halves = [((avg_pool2d(picture, 2) + 1) / 2).clamp(0, 1) for picture in (fake, real)]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 Padding = Literal["reflect", "zero"]
 Upsample = Literal["transpose", "resize"]
-PaddingMode = Literal["reflect", "zeros"]  # torch's words for it
+PaddingMode = Literal["reflect", "zeros"]  # torch's names
 
 
 def initialise(module: nn.Module) -> None:
@@ -70,11 +70,12 @@ class Generator(nn.Module):
         padding: `reflect` as in the paper, or `zero`.
         upsample: `transpose` as in the paper, or `resize`: nearest-neighbour up-sampling and a 3x3 convolution,
             which leaves no checkerboard (Odena et al. 2016, https://distill.pub/2016/deconv-checkerboard).
-        compact: for speed, a quarter of the work: squares of 2 x 2 pixels are folded into channels first and unfolded
-            last (Shi et al. 2016, https://arxiv.org/abs/1609.05158), and what is up-sampled is added to what had its
-            size on the way down (as U-Net joins them, Ronneberger et al. 2015, https://arxiv.org/abs/1505.04597).
-            Its first layer has no norm: a normalised one forgets how bright, contrasty and coloured a picture is.
-        grey: make grey pictures: the three channels of what comes out are the same.
+        compact: do a quarter of the work, for speed. Squares of 2 x 2 pixels are folded into channels at the start and
+            unfolded at the end (Shi et al. 2016, https://arxiv.org/abs/1609.05158). Features on the way up are added
+            to those of the same size on the way down (similar to U-Net, Ronneberger et al. 2015,
+            https://arxiv.org/abs/1505.04597). The first layer has no norm, because a normalised layer forgets how
+            bright, contrasty and colourful a picture is.
+        grey: make grey pictures, with three equal channels.
         conditions: numbers that can be given with a picture. They scale and shift each channel after its norm
             (conditional instance normalisation, Dumoulin et al. 2017, https://arxiv.org/abs/1610.07629). The map from
             them starts at zero, so a network without conditions can go on as one with conditions.
@@ -92,12 +93,12 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         if width < 1 or blocks < 0:
-            raise ValueError(f"A generator needs width >= 1 and blocks >= 0, not width={width}, blocks={blocks}.")
+            raise ValueError(f"width must be at least 1 and blocks at least 0; got width={width}, blocks={blocks}.")
         modes: dict[str, PaddingMode] = {"reflect": "reflect", "zero": "zeros"}
         if padding not in modes:
-            raise ValueError(f"padding is 'reflect' or 'zero', not {padding!r}.")
+            raise ValueError(f"padding must be 'reflect' or 'zero'; got {padding!r}.")
         if upsample not in ("transpose", "resize"):
-            raise ValueError(f"upsample is 'transpose' or 'resize', not {upsample!r}.")
+            raise ValueError(f"upsample must be 'transpose' or 'resize'; got {upsample!r}.")
         self.width, self.blocks, self.padding, self.upsample = width, blocks, padding, upsample
         self.compact, self.grey, self.conditions = compact, grey, conditions
         fold = self.fold = 2 if compact else 1
@@ -116,7 +117,7 @@ class Generator(nn.Module):
             return Layer(nn.Upsample(scale_factor=2), *norm_relu(convolution))
 
         stem = outer(3 * fold**2, w)
-        # Shapes for h, w = H, W, or half of them in a compact generator
+        # h, w are H, W, or half of them in a compact generator
         self.layers = nn.ModuleDict(
             {
                 "stem": Layer(stem, nn.ReLU(inplace=True)) if compact else norm_relu(stem),  # (B, w, h, w)

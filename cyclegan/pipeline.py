@@ -1,4 +1,4 @@
-"""FaceSketchPipeline: the two generators, PIL pictures in, PIL pictures out."""
+"""FaceSketchPipeline: two generators that convert PIL pictures to PIL pictures."""
 
 import warnings
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from .networks import Generator
 from .palette import ChoiceError, make_palette, read_palette
 from .release import EMBEDDED, HubUnreachableError, WeightsError, fetch, read, write
 
-BATCH = 8  # pictures converted at once: enough to fill the cores, little enough for a small machine
+BATCH = 8  # pictures converted at once: enough for all cores, and few enough for a small machine
 
 
 class FaceSketchPipeline(
@@ -82,7 +82,7 @@ class FaceSketchPipeline(
             self.engines[direction], self._engines[generator] = self._start(engine, generator)
 
     def find_fastest(self) -> None:
-        """Change to the engines that `auto` takes; pictures can be converted while they are looked for."""
+        """Switch to the engines that `auto` chooses. Pictures can be converted while it looks for them."""
         if self._takes_engines:
             found = choose_apart(list(self.generators.values()), self.image_size)
             for (direction, generator), (name, engine) in zip(self.generators.items(), found, strict=True):
@@ -90,6 +90,7 @@ class FaceSketchPipeline(
 
     @property
     def _takes_engines(self) -> bool:
+        """Whether engines other than torch can run the generators."""
         return self.device.type == "cpu" and self.dtype == torch.float32
 
     def _start(self, engine: str, generator: Generator) -> tuple[str, Engine]:
@@ -98,20 +99,22 @@ class FaceSketchPipeline(
                 return choose(generator, self.image_size)
             return engine, build(engine, generator, self.image_size)
         if engine not in ("auto", "torch"):
-            raise EngineError(f"The engine {engine} is for the CPU in float32, not for {self.device} in {self.dtype}.")
+            raise EngineError(f"The engine {engine} needs the CPU in float32; got {self.device} in {self.dtype}.")
         return "torch", generator
 
     @property
     def sketch_generator(self) -> Generator:
+        """The generator that draws sketches. Raises WeightsError if this pipeline has none."""
         return self._generator(Direction.PHOTO_TO_SKETCH)
 
     @property
     def photo_generator(self) -> Generator:
+        """The generator that paints photos. Raises WeightsError if this pipeline has none."""
         return self._generator(Direction.SKETCH_TO_PHOTO)
 
     def _generator(self, direction: Direction) -> Generator:
         if direction not in self.generators:
-            raise WeightsError(f"This pipeline has no {direction}: it was loaded, or its release made, without.")
+            raise WeightsError(f"This pipeline has no {direction}: it was loaded or released without that direction.")
         return self.generators[direction]
 
     @overload
@@ -229,9 +232,9 @@ class FaceSketchPipeline(
 
     @torch.inference_mode()
     def translate(self, generator: Generator, pictures: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Run one of the two generators: (B, 3, H, W) -> (B, 3, H, W), both in [-1, 1], of any H and W.
+        """Run one of the two generators: (B, 3, H, W) -> (B, 3, H, W), both in [-1, 1], for any H and W.
 
-        What comes out is on this pipeline's device and in its dtype.
+        The result is on this pipeline's device and in its dtype.
 
         Args:
             condition: (B, conditions) or (1, conditions), from `style_condition` or `palette_condition`.
@@ -260,22 +263,21 @@ class FaceSketchPipeline(
     ) -> Self:
         """Load a release: the embedded weights, a folder, or a repository on the Hub.
 
-        What was loaded from the Hub once is loaded from the cache where the Hub cannot be reached.
+        A release that was downloaded before is loaded from the cache when the Hub cannot be reached.
 
         Args:
-            pretrained_model_name_or_path: nothing for the weights inside the package, a folder, or
-                `user/repo[@revision]`.
+            pretrained_model_name_or_path: a folder or `user/repo[@revision]`. Default: the embedded weights.
             revision: a branch, tag or commit of the repository, such as `epoch-12`.
-            direction: load only this one; the other half of the release is not even downloaded.
-            fallback: give the embedded weights, with a warning, where the Hub cannot be reached and the cache is empty.
+            direction: load and download only this direction.
+            fallback: use the embedded weights, with a warning, if the Hub cannot be reached and the cache is empty.
             token, cache_dir, force_download, local_files_only: as in every `ModelHubMixin`.
             device, dtype, engine: as in the constructor.
 
         Raises:
-            WeightsError: no such repository or revision, no access to it, or no release of this project: incomplete,
-                damaged, of a newer format.
+            WeightsError: the repository or revision does not exist or is not accessible, or the release is incomplete,
+                damaged or of a newer format.
             EngineError: the engine cannot run here.
-            HubUnreachableError: no network, and nothing in the cache.
+            HubUnreachableError: the Hub cannot be reached, and the release is not in the cache.
         """
         source = str(pretrained_model_name_or_path)
         folder, commit = Path(source), None
@@ -291,7 +293,7 @@ class FaceSketchPipeline(
             except HubUnreachableError as error:
                 if not fallback:
                     raise
-                warnings.warn(f"{error} These are the embedded weights instead.", stacklevel=2)
+                warnings.warn(f"{error} The embedded weights are used instead.", stacklevel=2)
                 return cls.from_pretrained(direction=direction, device=device, dtype=dtype, engine=engine)
         generators, config = read(folder, direction, source)
         pipe = cls(
@@ -311,6 +313,7 @@ class FaceSketchPipeline(
         write(save_directory, self.generators, self.image_size, self.styles)
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
+        """Return the model card of this pipeline. `kwargs` are the facts that `make_card` takes."""
         return make_card(
             self._hub_mixin_info.model_card_data,  # no public name: huggingface_hub's own `generate_model_card` uses it
             image_size=self.image_size,
@@ -336,5 +339,5 @@ def _choose_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
     names = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
     if dtype not in names:
-        raise ValueError(f"dtype is 'auto', {', '.join(map(repr, names))} or a torch.dtype, not {dtype!r}.")
+        raise ValueError(f"dtype must be 'auto', {', '.join(map(repr, names))} or a torch.dtype; got {dtype!r}.")
     return names[dtype]

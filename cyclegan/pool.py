@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 class ImagePool:
-    """Keeps up to `size` fakes, on the device that made them; size 0 passes every fake straight through."""
+    """Keeps up to `size` fakes on the device that made them. With size 0, every fake passes straight through."""
 
     def __init__(self, size: int = 50) -> None:
         self.size = size
@@ -14,12 +14,12 @@ class ImagePool:
     def query(self, fakes: Tensor, rng: torch.Generator) -> Tensor:
         """Swap about half of the fakes for older ones: (B, C, H, W) -> (B, C, H, W), detached.
 
-        The first `size` fakes are stored and returned. After that each fake is, with probability 1/2, exchanged for
-        a stored one and stored in its place. Exchanges of one batch take different places, so that they can be done
-        at once; where the batch has more of them than the pool has places, the rest of the fakes return as they are.
+        The first `size` fakes are stored and returned. After that, each fake is exchanged with probability 1/2 for a
+        stored one, and stored in its place. Exchanges within a batch use different places, so that they can run at
+        once. If a batch has more exchanges than the pool has places, the remaining fakes are returned unchanged.
 
         Args:
-            rng: a generator on the CPU: the same seed exchanges the same pictures on every device.
+            rng: a generator on the CPU, so that the same seed exchanges the same pictures on every device.
         """
         fakes = fakes.detach()
         if self.size == 0:
@@ -43,7 +43,9 @@ class ImagePool:
         return shown
 
     def state_dict(self) -> dict[str, Tensor]:
+        """Return the stored fakes as `images` (n, C, H, W), or nothing if no fake was stored yet."""
         return {} if self.images is None else {"images": self.images}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Replace the stored fakes by those of `state_dict`. `query` moves them to the device of its fakes."""
         self.images = state.get("images")

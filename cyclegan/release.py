@@ -1,4 +1,4 @@
-"""A release: config.json and a safetensors file a direction; read, checked and written here."""
+"""Read, check and write a release: config.json and one safetensors file per direction."""
 
 import errno
 import json
@@ -44,21 +44,23 @@ NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, e
 
 
 class WeightsError(ValueError):
-    """A release that cannot be loaded; the message names the file and the key."""
+    """A release cannot be loaded. The message names the file and the key."""
 
 
 class HubUnreachableError(WeightsError):
-    """The Hub does not answer, and the release is not in the cache."""
+    """The Hub cannot be reached, and the release is not in the cache."""
 
 
 def fetch(source: str, revision: str | None, direction: str | None, options: dict[str, Any]) -> tuple[Path, str]:
-    """Bring a release of the Hub, `user/repo[@revision]`, into the cache: its folder there, and its commit.
+    """Download a release `user/repo[@revision]` into the cache and return its folder and its commit.
 
     Args:
-        direction: bring only this one's weights. options: as `hf_hub_download` takes them.
+        direction: download only the weights of this direction.
+        options: passed to `hf_hub_download`.
 
     Raises:
-        WeightsError: there is no such release, or no access to it. HubUnreachableError: and none in the cache.
+        WeightsError: there is no such release, or no access to it.
+        HubUnreachableError: the Hub cannot be reached, and the release is not in the cache.
     """
     repo, at = split_revision(source)
     folder = _download(repo, revision or at, "config.json", options).parent
@@ -119,13 +121,13 @@ def write(folder: Path, generators: dict[Direction, Generator], image_size: int,
 
 
 def _download(repo: str, revision: str | None, name: str, options: dict[str, Any]) -> Path:
-    """Bring one file of a release into the cache, and say in a sentence why that cannot be."""
+    """Download one file of a release into the cache, or explain in a sentence why that failed."""
     try:
         return Path(hf_hub_download(repo, name, revision=revision, **options))
     except HFValidationError:
-        raise WeightsError(f"{repo} is neither a folder nor the name of a repository: USER/REPO.") from None
+        raise WeightsError(f"{repo} is neither a folder nor a repository name of the form USER/REPO.") from None
     except GatedRepoError:
-        raise WeightsError(f"{repo} is gated: ask for access on its page, and log in with `hf auth login`.") from None
+        raise WeightsError(f"{repo} is gated. Request access on its page and log in with `hf auth login`.") from None
     except RepositoryNotFoundError:
         raise WeightsError(
             f"{repo} is neither a folder nor a repository on the Hub that you have access to. If it is private, "
@@ -138,10 +140,10 @@ def _download(repo: str, revision: str | None, name: str, options: dict[str, Any
         if isinstance(cause, HfHubHTTPError) and cause.response.status_code in (401, 403):
             raise WeightsError(f"Your token has no access to {repo}: {one_line(cause)}") from None
         raise HubUnreachableError(
-            f"{repo} is not in the cache, and the Hub cannot be reached: {one_line(cause)}"
+            f"The Hub cannot be reached, and {repo} is not in the cache: {one_line(cause)}"
         ) from None
     except EntryNotFoundError:
-        raise WeightsError(f"{repo} has no {name}: it is not a whole face-sketch release.") from None
+        raise WeightsError(f"{repo} has no {name}, so it is not a complete face-sketch release.") from None
     except HTTP_ERRORS as error:
         if isinstance(error, OSError) and error.errno in NO_ROOM:
             raise WeightsError(
@@ -155,20 +157,20 @@ def _download(repo: str, revision: str | None, name: str, options: dict[str, Any
 
 
 def directions_of(config: dict[str, Any], direction: str | None, source: str) -> list[Direction]:
-    """The directions to load: all that the release has, or the one that was asked for."""
+    """Return the directions to load: all that the release has, or the requested one."""
     given = config.get("directions", [*Direction])
     there = [name for name in Direction if isinstance(given, list) and name in given]
     if not there:
-        raise WeightsError(f"The config.json of {source} names no direction that this cyclegan knows: {given!r}.")
+        raise WeightsError(f"The config.json of {source} names no known direction; got {given!r}.")
     if direction is None:
         return there
     if direction not in there:
-        raise WeightsError(f"{source} has no {direction}, only {' and '.join(there)}.")
+        raise WeightsError(f"{source} has no {direction}; it has only {' and '.join(there)}.")
     return [Direction(direction)]
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Read a release's config.json and refuse what this version cannot build."""
+    """Read the config.json of a release and refuse what this version cannot build."""
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -176,21 +178,21 @@ def read_config(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror}.") from None
     except (ValueError, RecursionError) as error:
-        raise WeightsError(f"{path} is not valid JSON ({error}): fetch the release again.") from None
+        raise WeightsError(f"{path} is not valid JSON ({error}). Download the release again.") from None
     if not isinstance(config, dict) or type(version := config.get("format_version")) is not int or version < 1:
-        raise WeightsError(f"{path} has no format_version: it is not the config of a face-sketch release.")
+        raise WeightsError(f"{path} has no format_version, so it is not the config of a face-sketch release.")
     if version > FORMAT_VERSION:
         raise WeightsError(
-            f"{path} has format version {version} and this cyclegan reads up to {FORMAT_VERSION}: update cyclegan."
+            f"{path} has format version {version}; this cyclegan reads up to {FORMAT_VERSION}. Update it."
         )
     config = NEW | config
     if version == 2 and config["compact"]:
         raise WeightsError(
-            f"{path} is of a compact generator of format 2, whose first layer was another: train it again."
+            f"{path} describes a compact generator of format 2, which is no longer supported. Train it again."
         )
     for name in (*ARCHITECTURE, "image_size"):
         if name not in config:
-            raise WeightsError(f"{path} does not say {name}: fetch the release again.")
+            raise WeightsError(f"{path} has no entry {name}. Download the release again.")
     _check(config, path)
     return config
 
@@ -230,13 +232,13 @@ def load_generator(config: dict[str, Any], path: Path) -> Generator:
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
             for name in sorted(expected.keys() | shapes.keys()):
                 if name not in shapes:
-                    raise WeightsError(f"{path} lacks the tensor {name}: it does not belong to its config.json.")
+                    raise WeightsError(f"{path} lacks the tensor {name}, so it does not match its config.json.")
                 if name not in expected:
-                    raise WeightsError(f"{path} has a tensor {name} too many: it does not belong to its config.json.")
+                    raise WeightsError(f"{path} has an unexpected tensor {name}, so it does not match its config.json.")
                 if shapes[name] != tuple(expected[name].shape):
                     raise WeightsError(
-                        f"{path}: the tensor {name} is {shapes[name]} "
-                        f"and its config.json makes it {tuple(expected[name].shape)}."
+                        f"{path}: the tensor {name} must have shape {tuple(expected[name].shape)} according to its "
+                        f"config.json; got {shapes[name]}."
                     )
                 tensor = file.get_tensor(name)
                 if not tensor.is_floating_point():
@@ -247,8 +249,8 @@ def load_generator(config: dict[str, Any], path: Path) -> Generator:
                 if not filled[name].isfinite().all():
                     raise WeightsError(f"{path}: the tensor {name} holds NaN or infinite numbers.")
     except FileNotFoundError:
-        raise WeightsError(f"{path} is missing: the release is incomplete, fetch it again.") from None
+        raise WeightsError(f"{path} is missing, so the release is incomplete. Download it again.") from None
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} is damaged ({error}): fetch the release again.") from None
+        raise WeightsError(f"{path} is damaged ({error}). Download the release again.") from None
     generator.load_state_dict(filled, assign=True)
     return generator

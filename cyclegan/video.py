@@ -1,4 +1,4 @@
-"""Convert films frame by frame, with their sound. PyAV, the optional extra `video`, does the reading and writing."""
+"""Convert videos frame by frame, with their sound. The optional extra `video` (PyAV) reads and writes them."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from av.stream import Stream
     from av.video.stream import VideoStream
 
-# By ending, what FFmpeg calls the format. It is not left to guess, since some formats are lists of other files to open
+# FFmpeg's name of each format. FFmpeg must not guess, since some formats are lists of other files to open
 FORMATS = {".m4v": "mp4", ".mkv": "matroska", ".mov": "mov", ".mp4": "mp4", ".webm": "webm"}
 
-NOISE = 3 / 127.5  # a still camera's pixels change by less than this, averaged over a square of WINDOW pixels a side
+NOISE = 3 / 127.5  # pixels of a still camera change by less than this, averaged over WINDOW x WINDOW pixels
 WINDOW = 5
-NEW = 0.2  # what a new frame weighs where nothing has changed
+NEW = 0.2  # weight of a new frame where nothing has changed
 
 
 class Steady:
-    """Holds a film still where its input is still: camera noise would make every stroke dance.
+    """Holds a video still where its input is still. Otherwise, camera noise makes every stroke dance.
 
-    A result is blended into the one shown before. Where the input has changed by less than `NOISE`, the new one weighs
-    `NEW`; from twice that on it replaces the old one.
+    Each result is blended with the one shown before. Where the input has changed by less than `NOISE`, the new result
+    has the weight `NEW`. Where it has changed by at least twice `NOISE`, the new result replaces the old one.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Steady:
         self.shown: Tensor | None = None
 
     def __call__(self, image: Image.Image, result: Image.Image) -> Image.Image:
-        """The next frame and its result, RGB pictures of one size -> what to show."""
+        """Return the picture to show for the next frame and its result, RGB pictures of equal size."""
         seen, made = (normalise(to_tensor(one)) for one in (image, result))  # (3, H, W)
         if self.seen is None or self.shown is None or self.seen.shape != seen.shape:
             self.seen, self.shown = seen, made
@@ -83,7 +83,7 @@ def convert_video(
         raise ImageError(_damaged(source, error)) from None
     with film, atomic(target) as partial, av.open(partial, "w", format=form) as made:
         if not film.streams.video:
-            raise ImageError(f"{source} holds no video.")
+            raise ImageError(f"{source} contains no video.")
         video = film.streams.video[0]
         video.thread_type = "AUTO"
         coded = cast("VideoStream", made.add_stream(made.default_video_codec, video.average_rate, {"crf": "18"}))
@@ -125,7 +125,7 @@ def convert_video(
                     if len(frames) == BATCH:
                         convert()
                 if not frames and not coded.codec_context.is_open:
-                    raise ImageError(f"{source} holds no video.")
+                    raise ImageError(f"{source} contains no video.")
                 convert()
                 made.mux(coded.encode())
         except av.FFmpegError as error:
@@ -169,11 +169,11 @@ def _read(
 
 
 def _damaged(source: Path, error: "FFmpegError") -> str:
-    return f"{source} is cut off, damaged or no {source.suffix[1:]} film ({error.strerror}): save or download it again."
+    return f"{source} is damaged, cut off or not a {source.suffix[1:]} video ({error.strerror}). Get a new copy."
 
 
 def _upright(frame: "VideoFrame", video: "VideoStream", source: Path, size: int) -> Image.Image:
-    """A frame as a player shows it, with sides that are even, as the usual pixel format of videos needs them."""
+    """Return a frame as a player shows it. Its sides are even, as the usual pixel format of videos requires."""
     image = frame.to_image()
     if video.sample_aspect_ratio:
         image = image.resize((round(image.width * video.sample_aspect_ratio), image.height))

@@ -1,7 +1,7 @@
-"""Make the example pictures anew: `python -m examples.make`, after the embedded weights have changed.
+"""Remake the example pictures after the embedded weights have changed: `python -m examples.make`.
 
-Sketches are drawn here, line by line, from a handful of numbers each; photos are what the embedded weights make of
-them. No picture of anybody goes in.
+The sketches are drawn here, line by line, from a handful of numbers each. The photos are what the embedded weights make
+of the sketches. No picture of a real person goes in.
 """
 
 from pathlib import Path
@@ -160,42 +160,38 @@ def draw_face(half: float, smile: float, hair: str, beard: bool, glasses: bool, 
     ).convert("RGB")
 
 
-def results(pipe: FaceSketchPipeline, sketches: list[Image.Image], data: Path) -> Image.Image:
-    """The README's picture: drawn sketches, their photos and back again; then what is made of held-out pictures.
-
-    Args:
-        data: a folder with photos and sketches. As many of each as there are drawn ones are taken at random, and not
-            shown themselves.
-    """
-    photos = pipe.sketch_to_photo(sketches)
-    rows = [sketches, photos, pipe.photo_to_sketch(photos)]
-    rng = np.random.default_rng(0)
-    for domain, convert in (("photos", pipe.photo_to_sketch), ("sketches", pipe.sketch_to_photo)):
-        files = rng.choice(find_images(data / domain), len(sketches), replace=False)  # type: ignore[arg-type]
-        rows.append(convert([open_image(file) for file in files]))
-    side, gap = 128, 4
-    sheet = Image.new("RGB", ((side + gap) * len(sketches) - gap, (side + gap) * len(rows) - gap), "white")
+def sheet(rows: list[list[Image.Image]], side: int = 128, gap: int = 4) -> Image.Image:
+    """Lay equally long rows of pictures out, each picture cut to a square of `side` pixels."""
+    page = Image.new("RGB", ((side + gap) * len(rows[0]) - gap, (side + gap) * len(rows) - gap), "white")
     for down, row in enumerate(rows):
         for across, picture in enumerate(row):
-            sheet.paste(crop_square(picture, side), (across * (side + gap), down * (side + gap)))
-    return sheet
+            page.paste(crop_square(picture, side), (across * (side + gap), down * (side + gap)))
+    return page
 
 
 def main(data: Path | None = None) -> None:
-    """Remake the examples and, if a folder of held-out pictures is given, docs/results.png.
+    """Remake the examples, docs/drawn.png and, with a folder of held-out pictures, docs/results.png.
 
     Args:
-        data: A folder with photos and sketches, such as photosandsketches/test; only what the weights make of them
-            is shown.
+        data: A folder with photos and sketches, such as photosandsketches/test. Eight of each are taken at random. The
+            picture shows only the results, and not these originals.
     """
     pipe = FaceSketchPipeline.from_pretrained()
     sketches = [draw_face(*numbers) for numbers in FACES.values()]
-    for folder, pictures in (("sketches", sketches), ("photos", pipe.sketch_to_photo(sketches))):
+    photos = pipe.sketch_to_photo(sketches)
+    for folder, pictures in (("sketches", sketches), ("photos", photos)):
         (HERE / folder).mkdir(exist_ok=True)
         for name, picture in zip(FACES, pictures, strict=True):
             picture.save(HERE / folder / f"{name}.png", optimize=True)
+    docs = HERE.parent / "docs"
+    sheet([sketches, photos, pipe.photo_to_sketch(photos)]).save(docs / "drawn.png", optimize=True)
     if data:
-        results(pipe, sketches, data).save(HERE.parent / "docs/results.png", optimize=True)
+        rng = np.random.default_rng(0)
+        rows = []
+        for domain, convert in (("photos", pipe.photo_to_sketch), ("sketches", pipe.sketch_to_photo)):
+            files = rng.choice(find_images(data / domain), len(sketches), replace=False)  # type: ignore[arg-type]
+            rows.append(convert([open_image(file) for file in files]))
+        sheet(rows).save(docs / "results.png", optimize=True)
 
 
 if __name__ == "__main__":

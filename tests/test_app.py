@@ -262,5 +262,5 @@ def test_many_pictures_and_zips_come_back_as_a_zip_with_their_names(client: Clie
 
 
 def test_an_empty_batch_is_told(client: Client) -> None:
-    with pytest.raises(AppError, match="no picture yet"):
+    with pytest.raises(AppError, match="Upload a picture first"):
         client.predict([], "photo_to_sketch", "face", "release0", api_name="/batch")

@@ -213,7 +213,7 @@ def lying() -> bytes:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (lambda: zipped(**{"huge.png": bytes(60 * 2**20)}), "huge.png unpacks to over 50 MB"),
+        (lambda: zipped(**{"huge.png": bytes(60 * 2**20)}), "huge.png unpacks to more than 50 MB"),
         (lying, "lying.png cannot be unpacked|lying.png is not a picture"),
         (encrypted, "locked.png cannot be unpacked .*encrypted"),
         (broken, "broken.png cannot be unpacked"),

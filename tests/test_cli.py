@@ -34,7 +34,7 @@ def test_folders_and_files_names_kept_bad_ones_skipped(tmp_path: Path, release: 
     status, printed = convert(album, tmp_path / "carl.bmp", "--to", "sketch", "--out", out, release=release)
     assert status == 0
     assert "1 written" in printed
-    assert "3 already there and left" in printed
+    assert "3 existed already and were left alone" in printed
 
 
 def test_an_input_is_never_written_over(tmp_path: Path, release: Path) -> None:

@@ -62,7 +62,7 @@ def test_domains_alike_in_names_sizes_and_times_are_told_apart(tmp_path: Path) -
     assert photos.fingerprint == find_pictures(str(tmp_path / "copy"), "photos", "").fingerprint
 
 
-@pytest.mark.parametrize("problem", ["is missing", "holds no pictures"])
+@pytest.mark.parametrize("problem", ["is missing", "contains no pictures"])
 def test_a_folder_without_pictures_is_an_error_that_names_it(tmp_path: Path, problem: str) -> None:
     if problem != "is missing":
         (tmp_path / "train/photos").mkdir(parents=True)
@@ -133,7 +133,7 @@ def test_shards_are_decoded_once_until_they_change(tmp_path: Path, capsys: pytes
 @pytest.mark.parametrize(
     ("data", "column", "words"),
     [
-        ("hf:{}", "face", "has no column face, only photo, sketch: say which .* with --photo-column"),
+        ("hf:{}", "face", "has no column face; it has photo, sketch.* with --photo-column"),
         ("hf:{}", "sketch", "There are no pictures in the column sketch"),
         ("hf:{}:valid", "photo", "The valid split of .* cannot be loaded: .*valid"),
         ("hf:{}/nowhere", "photo", "nowhere cannot be loaded: "),

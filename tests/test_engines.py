@@ -134,7 +134,7 @@ def test_a_cache_that_cannot_be_written_is_no_obstacle(
 
 
 def test_an_unknown_engine_is_a_sentence(generator: Generator) -> None:
-    with pytest.raises(EngineError, match=r"no engine 'abacus': it is auto, torch, .*onnxruntime"):
+    with pytest.raises(EngineError, match=r"engine must be one of auto, torch, .*onnxruntime; got 'abacus'"):
         build("abacus", generator, 32)
 
 

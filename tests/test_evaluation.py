@@ -271,7 +271,7 @@ def test_pairs_match_by_place_and_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("photos", "sketches", "words"),
     [
-        (["a.png"], ["b.png"], "No picture in .*photos has the name of one in .*sketches"),
+        (["a.png"], ["b.png"], "No picture in .*photos has the same name as one in .*sketches"),
         (["a.png", "a.jpg"], ["a.png"], r"a\.jpg and .*a\.png have the same name"),
         (["a.png"], [], "sketches is missing"),
     ],

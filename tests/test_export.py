@@ -71,7 +71,7 @@ def test_eight_bits_are_checked_too(
 
 
 def test_no_pictures_to_fit_are_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="photos has no pictures to fit 8 bits to"):
+    with pytest.raises(DataError, match="photos has no pictures to calibrate 8 bits with"):
         exporting.calibration(make_pipeline(), tmp_path)
 
 
@@ -90,4 +90,4 @@ def test_a_file_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.
 def test_nothing_is_written_over(tmp_path: Path, release: Path) -> None:
     result = run("-m", "cyclegan", "export", "--weights", release, "--format", "onnx", "--out", tmp_path, cwd=ROOT)
     assert result.returncode == 1
-    assert result.stderr.strip() == f"{tmp_path} is there already: give another --out."
+    assert result.stderr.strip() == f"{tmp_path} already exists; choose another --out."

@@ -128,10 +128,10 @@ def test_the_command_from_folder_to_files(data: Path, release: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"data": "nowhere"}, "nowhere/photos is missing: put one half of each pair there"),
-        ({"data": "split"}, "split/photos is missing: give --data split/test"),
-        ({"data": "split/test"}, "No picture in .* has the name of one in"),
-        ({"data": "split/test", "size": 8}, "--size is at least 32, not 8"),
+        ({"data": "nowhere"}, "nowhere/photos is missing. Put one half of each pair there"),
+        ({"data": "split"}, "split/photos is missing. Use --data split/test"),
+        ({"data": "split/test"}, "No picture in .* has the same name as one in"),
+        ({"data": "split/test", "size": 8}, "--size must be at least 32; got 8"),
     ],
 )
 def test_what_cannot_be_measured_is_a_sentence(
@@ -177,7 +177,7 @@ def test_networks_judge_what_was_made_against_what_was_wanted(data: Path, monkey
         assert figures["fid"] > 0.01
         assert figures["kid"] == pytest.approx(measured.copied["kid"], rel=1e-3)
     (note,) = measured.notes
-    assert "FID and KID are of 23 pictures, KID of 100 random subsets of 23" in note
+    assert "FID and KID use 23 pictures, and KID 100 random subsets of 23" in note
     labels = [row[0] for row in table(measured)]
     assert labels.index("LPIPS (AlexNet)") < labels.index("FID") < labels.index("KID x 1000")
 
@@ -195,4 +195,4 @@ def test_one_pair_is_enough(data: Path) -> None:
     measured = make_report(make_pipeline(), pairs, "a model", "one pair", size=32, look=page.add)
     outline = Outline(page.html(measured))
     assert outline.texts["h3"] == 2 * ["The worst 1 by FSIM"]
-    assert measured.notes == ["LPIPS left out: the network that judges the pictures could not be loaded (unreachable)."]
+    assert measured.notes == ["LPIPS left out: its network could not be loaded (unreachable)."]

@@ -65,7 +65,7 @@ def test_launched_by_accelerate_it_writes_a_release(dataset: Path, tmp_path: Pat
         "--data", dataset, "--output", output, *TINY, *flags, env=os.environ | ONE_THREAD,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    assert "7 photos and 5 sketches to train on." in result.stdout
+    assert "Training on 7 photos and 5 sketches." in result.stdout
     assert "pair" in result.stderr, "the progress bar"
 
     latest = output / "latest"
@@ -365,7 +365,7 @@ def test_each_epoch_is_scored_and_the_best_release_kept(dataset: Path, tmp_path:
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (("--max-steps", "7"), "already holds a run: give --resume"),
+        (("--max-steps", "7"), "already holds a run. Continue it with --resume"),
         (("--resume", "--width", "8"), "width was 4 and is now 8"),
         (("--resume", "--batch-size", "4"), "batch_size was 2 and is now 4"),
         (("--gradient-accumulation", "4"), "--batch-size 2 cannot be shared"),
@@ -438,5 +438,5 @@ def test_it_trains_on_shards(tmp_path: Path) -> None:
     flags = ("--max-steps", "1", "--sketch-column", "drawing")
     result = run(SCRIPT, "--data", "hf:shards", "--output", "run", *TINY, *flags, env=ONE_THREAD, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert "6 photos and 2 sketches to train on." in result.stdout
+    assert "Training on 6 photos and 2 sketches." in result.stdout
     assert list_states(tmp_path / "run/states")

@@ -1,1 +1,1 @@
-"""Pictures in: sources, the cache of decoded ones, batches, augmentation."""
+"""Pictures for training: sources, the decoded cache, batches, augmentation."""

@@ -1,18 +1,20 @@
-"""Random changes to a batch, done on its device: crops and flips of what is trained on, and what discriminators see."""
+"""Random changes to a batch on its device: crops, flips, bare lines, light, and discriminator augmentation."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-NUMBERS = 7  # that one picture needs for `augment`
-LIGHT_NUMBERS = 9  # and for `relight`
+NUMBERS = 7  # random numbers per picture in `augment`
+LIGHT_NUMBERS = 9  # and in `relight`
 
 
 def crop_and_flip(images: Tensor, corners: Tensor, flips: Tensor, size: int) -> Tensor:
-    """Cut a `size` x `size` window out of each picture, at its own corner, mirrored where it says so.
+    """Crop a window of `size` x `size` from each picture at its own corner, and mirror some: -> (B, C, size, size).
 
     Args:
-        images: (B, C, S, S). corners: (B, 2), the window's top and left. flips: (B,) bool.
+        images: (B, C, S, S).
+        corners: (B, 2), top and left of each window.
+        flips: (B,) bool, true where a window is mirrored.
     """
     offsets = torch.arange(size)
     rows = corners[:, :1] + offsets  # (B, size)
@@ -25,11 +27,11 @@ def crop_and_flip(images: Tensor, corners: Tensor, flips: Tensor, size: int) -> 
 def augment(pictures: Tensor, numbers: Tensor) -> Tensor:
     """Differentiable augmentation: colour, translation and cutout (Zhao et al. 2020, https://arxiv.org/abs/2006.10738).
 
-    A discriminator that sees real and fake pictures only through it cannot learn a small domain by heart.
+    A discriminator that only sees real and fake pictures through it cannot memorise a small domain.
 
     Args:
-        pictures: (B, 3, S, S) in [-1, 1]; colours may leave that range a little.
-        numbers: (n, NUMBERS) uniform in [0, 1), on the CPU; B is a multiple of n, and they serve each n pictures again.
+        pictures: (B, 3, S, S) in [-1, 1]. The colours of the result may leave that range slightly.
+        numbers: (n, NUMBERS) uniform in [0, 1), on the CPU. B is a multiple of n, and every n pictures reuse them.
     """
     size = pictures.shape[-1]
     numbers = numbers.repeat(len(pictures) // len(numbers), 1)
@@ -53,10 +55,10 @@ def augment(pictures: Tensor, numbers: Tensor) -> Tensor:
 
 
 def bare_lines(sketches: Tensor) -> Tensor:
-    """What is left of a sketch without its shading and paper: its lines, on white.
+    """Remove the shading and paper of sketches, and leave their lines on white.
 
     Args:
-        sketches: (B, 3, S, S) in [-1, 1]; so is what comes out.
+        sketches: (B, 3, S, S) in [-1, 1], like the result.
     """
     radius = max(1, sketches.shape[-1] // 64)
     around = F.avg_pool2d(F.pad(sketches, [radius] * 4, mode="reflect"), 2 * radius + 1, stride=1)
@@ -64,10 +66,10 @@ def bare_lines(sketches: Tensor) -> Tensor:
 
 
 def relight(pictures: Tensor, numbers: Tensor) -> Tensor:
-    """Pictures as a telephone takes them: faded, too dark, in the shadow of a hand, in a lamp's colour.
+    """Make pictures look as if a phone had taken them: faded, too dark, in the shadow of a hand, in a lamp's colour.
 
     Args:
-        pictures: (B, 3, S, S) in [-1, 1]; so is what comes out.
+        pictures: (B, 3, S, S) in [-1, 1], like the result.
         numbers: (B, LIGHT_NUMBERS) uniform in [0, 1).
     """
     numbers = numbers.to(pictures)[:, :, None, None]  # (B, LIGHT_NUMBERS, 1, 1)

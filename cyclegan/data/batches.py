@@ -1,4 +1,4 @@
-"""Unpaired batches: pictures are decoded once, into the cache; a batch is then a matter of indexing."""
+"""Unpaired batches. Pictures are decoded once into the cache, so a batch only needs indexing."""
 
 import itertools
 import time
@@ -18,22 +18,22 @@ from .augmentation import crop_and_flip
 from .cache import Pictures
 
 CROP_MARGIN = 286 / 256  # the paper resizes to 286 and crops 256
-AHEAD = 4  # batches that are assembled before they are asked for
+AHEAD = 4  # batches that are assembled in advance
 T = TypeVar("T")
 
 
 def cache_size(image_size: int) -> int:
-    """The side at which pictures are cached, a little above the training size, so that crops have room to move."""
+    """Return the side of cached pictures, slightly larger than the training size, so that crops can move."""
     return round(image_size * CROP_MARGIN)
 
 
 def step_rng(*numbers: int) -> torch.Generator:
-    """The random numbers of one purpose in one step: a function of the seed, the step and the purpose's number."""
+    """Return the random numbers of one purpose in one step, seeded by the seed, the step and the purpose."""
     return torch.Generator().manual_seed(int(np.random.SeedSequence(numbers).generate_state(1)[0]))
 
 
 class Batch(NamedTuple):
-    """Pictures (B, 3, H, W) in [-1, 1], and (B,) bool: where photo and sketch show the same face, cut the same way."""
+    """Pictures (B, 3, H, W) in [-1, 1], and (B,) bool: whether photo and sketch show the same face, cropped alike."""
 
     photo: Tensor
     sketch: Tensor
@@ -44,7 +44,7 @@ class Batch(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """A batch before its augmentation: (B, 3, S, S) uint8, in pinned memory beside CUDA, and random numbers."""
+    """A batch before its crops: (B, 3, S, S) uint8, in pinned memory if CUDA is used, and random numbers."""
 
     photo: Tensor
     sketch: Tensor
@@ -56,14 +56,14 @@ class Drawn(NamedTuple):
 
 
 class UnpairedBatches:
-    """Batches of photos and sketches, drawn independently of each other and cropped and flipped at random.
+    """Batches of photos and sketches, drawn independently and cropped and flipped at random.
 
-    Each domain is an endless row of shuffled passes, so every batch is full and the smaller domain simply comes round
-    more often. Batch `step` is a function of the seed and `step` alone: there is no position to save.
+    Each domain is an endless series of shuffled passes. Every batch is therefore full, and the smaller domain repeats
+    more often. Batch `step` depends only on the seed and `step`, so there is no position to save.
 
     Args:
-        partners: for each sketch the number of the photo of the same face, or -1. Given, every second sketch comes
-            with its partner, cropped and flipped alike; the rest stay unpaired.
+        partners: for each sketch the index of the photo of the same face, or -1. If given, every second sketch comes
+            with its partner, cropped and flipped alike. The others stay unpaired.
         styles: for each sketch the number of its style.
         zoom: from how much to how much the pictures of a batch are enlarged before they are cropped; the pictures given
             are of the largest size. Faces are then of many scales.
@@ -92,11 +92,11 @@ class UnpairedBatches:
         self._passes: dict[int, tuple[int, Tensor]] = {}
 
     def __len__(self) -> int:
-        """Steps in an epoch: enough to see every picture of the larger domain."""
+        """The steps in an epoch: enough to see every picture of the larger domain."""
         return -(-max(len(self.photos), len(self.sketches)) // self.batch_size)
 
     def indices(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Which photos and which sketches a batch holds, and which of them are pairs: three (B,)."""
+        """Return the indices of the photos and sketches of a batch, and which of them are pairs: three (B,)."""
         numbers = range(step * self.batch_size, (step + 1) * self.batch_size)
         photos, sketches = (
             torch.stack([self._pass(domain, number // size, size)[number % size] for number in numbers])
@@ -114,11 +114,11 @@ class UnpairedBatches:
         return self._passes[domain][1]
 
     def read(self, step: int, part: slice) -> Drawn:
-        """What one step's batch is made of, on the host.
+        """Read the pictures of one step's batch on the host.
 
         Args:
-            part: the share of the batch that this process takes; the random numbers are drawn for the whole batch,
-                so that the pictures are the same however it is shared.
+            part: the share of the batch for this process. Random numbers are drawn for the whole batch, so that the
+                pictures do not depend on how it is divided.
         """
         rng = step_rng(self.seed, step, self.AUGMENTATION)
         photos, sketches, paired = self.indices(step)
@@ -142,7 +142,7 @@ class UnpairedBatches:
         return round(largest * zoom / high)
 
     def augment(self, drawn: Drawn, device: torch.device | str = "cpu") -> Batch:
-        """Bring to the device what was read, and crop and flip it there."""
+        """Move a batch to the device, and crop and flip it there."""
         whole_photo, whole_sketch = (normalise(pictures.to(device, non_blocking=True)) for pictures in drawn[:2])
         photo, sketch = (
             crop_and_flip(_enlarge(pictures, drawn.side), corners, flips, self.image_size)
@@ -165,9 +165,9 @@ def _enlarge(pictures: Tensor, side: int) -> Tensor:
 
 
 class Prefetch(Iterator[T]):
-    """`read(*key)` for each key in order, done in a thread while the loop computes.
+    """Calls `read(*key)` for each key in order, in a thread while the loop computes.
 
-    What `read` raises comes out where its batch was due. `waited` adds up the seconds that the loop had to wait.
+    An error in `read` is raised when its batch is due. `waited` is the total of seconds that the loop waited.
     """
 
     def __init__(self, read: Callable[..., T], keys: Iterable[tuple], ahead: int = AHEAD) -> None:

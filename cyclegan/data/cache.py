@@ -1,8 +1,8 @@
-"""Pictures that are decoded when they are first needed, and then never again: a file on disk holds them for every run.
+"""A cache on disk of decoded pictures. Each picture is decoded when it is first needed, and never again.
 
-The file is a mark of 32 bits per picture, and then the pixels. A mark that is neither "not yet" nor "unreadable" is a
-checksum of the pixels, so the processes that share a file need no lock and no order of writing: whatever was only half
-written, by a killed process or a cut of power, does not fit its mark and is decoded again.
+The file starts with a 32-bit mark per picture, followed by the pixels. A mark is "not yet", "unreadable" or a checksum
+of the pixels. Processes that share a file therefore need no lock and no order of writing: a picture that a killed
+process or a power cut left half written does not match its mark and is decoded again.
 """
 
 import errno
@@ -24,18 +24,18 @@ from ..files import cache_folder
 from ..images import ImageError, crop_square, to_tensor
 from .sources import DataError, Source
 
-VERSION = 1  # of the file's layout; another one makes new files
+VERSION = 1  # of the file layout; another version makes new files
 NOT_YET, UNREADABLE = 0, 1  # marks; see _checksum for the others
 
 
 class Pictures:
-    """The pictures of a source, cut to squares: `pictures[[3, 1]]` is a (2, 3, size, size) uint8 tensor.
+    """The pictures of a source, cropped to squares: `pictures[[3, 1]]` is a (2, 3, size, size) uint8 tensor.
 
-    One that cannot be read is named once in the output, and the next one that can be stands in for it: which pixels
-    an index gives depends on the source alone, not on what was decoded before or by whom.
+    An unreadable picture is named once in the output, and the next readable one replaces it. The pixels at an index
+    depend only on the source, and not on what was decoded before.
 
     Raises:
-        DataError: the cache cannot be written; or, when indexed, no picture of the source can be read.
+        DataError: the cache cannot be written, or, when indexed, no picture of the source can be read.
     """
 
     def __init__(self, source: Source, size: int) -> None:
@@ -72,7 +72,7 @@ class Pictures:
         return pictures
 
     def are_readable(self, indices: Sequence[int]) -> list[bool]:
-        """Which of some pictures that were already asked for are themselves, and not another that stands in."""
+        """Return which of some pictures, indexed before, are themselves and not a replacement."""
         return [bool(self._readable[index]) for index in indices]
 
     def _stand_in(self, index: int) -> int:
@@ -81,7 +81,7 @@ class Pictures:
                 self._decode(candidate)
             if self._readable[candidate]:
                 return candidate
-        raise DataError(f"None of the {len(self)} pictures in {self.source.title} can be read: see the reasons above.")
+        raise DataError(f"None of the {len(self)} pictures in {self.source.title} can be read. See the reasons above.")
 
     def _known(self, index: int) -> bool:
         """Whether a picture was decoded, or found to be unreadable, by this process or another."""

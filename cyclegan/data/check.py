@@ -1,4 +1,4 @@
-"""Looking a data set over before training."""
+"""Check a data set before training."""
 
 import os
 from collections import Counter
@@ -13,10 +13,11 @@ from .sources import DataError, Source, find_pairs, find_pictures
 
 
 def check(data: str, columns: dict[str, str]) -> tuple[list[str], bool]:
-    """Look a data set over before training: the report's lines, and whether it can be trained on.
+    """Check a data set before training. Return the lines of the report, and whether training is possible.
 
     Args:
-        data, columns: see `find_pictures`; the columns by their domain.
+        data: as in `find_pictures`.
+        columns: the column of each domain.
     """
     lines, usable = [], True
     for split in ("train", "test"):
@@ -53,7 +54,7 @@ def _check(source: Source) -> tuple[list[str], int]:
     bad = [result for result in results if isinstance(result, str)]
     lines = [f"{source.title}: {len(sizes)} pictures" + (f", {_describe(sizes)}" if sizes else "")]
     if bad:
-        lines += [f"  {len(bad)} cannot be read, and others will stand in for them; replace or delete them:"]
+        lines += [f"  {len(bad)} cannot be read; training uses others instead. Replace or delete them:"]
         lines += [f"    {reason}" for reason in bad]
     return lines, len(sizes)
 

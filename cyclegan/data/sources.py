@@ -1,7 +1,7 @@
-"""Where pictures come from: folders and data sets.
+"""The sources of pictures: folders and data sets.
 
-A folder is laid out as `train/photos train/sketches` and, for the samples, `test/photos test/sketches`; a data set has
-a column of photos and one of sketches.
+A folder contains `train/photos`, `train/sketches` and, for the samples, `test/photos` and `test/sketches`. A data set
+has a column of photos and a column of sketches.
 """
 
 import hashlib
@@ -22,17 +22,18 @@ from ..images import ENDINGS, open_image
 
 
 class DataError(ValueError):
-    """A data set that cannot be trained on; the message says what is wrong and what to do."""
+    """A data set cannot be used. The message says what is wrong and what to do."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """The pictures of one domain, wherever they come from, in a fixed order.
+    """The pictures of one domain in a fixed order.
 
     Args:
-        title: what to call them in a message. names: of each picture; those of a pair are equal.
-        fingerprint: changes whenever a picture may have changed. read: a picture by its place in the order; it raises
-            ImageError where there is none to be had, and may be called by several threads at once.
+        title: the source's name in messages.
+        names: the name of each picture. The two pictures of a pair have the same name.
+        fingerprint: changes whenever a picture may have changed.
+        read: returns the picture at an index, or raises ImageError. Several threads may call it at once.
     """
 
     title: str
@@ -42,12 +43,13 @@ class Source:
 
 
 def find_pictures(data: str, domain: str, column: str, split: str = "train") -> Source:
-    """The pictures of one domain of a data set.
+    """Return the pictures of one domain of a data set.
 
     Args:
-        data: a folder, or `hf:NAME[:SPLIT]` with the name of a data set on the Hub or of a folder of shards.
-        domain: photos or sketches, the name of their folder. column: what a data set calls them.
-        split: train or test; SPLIT takes the place of train.
+        data: a folder, or `hf:NAME[:SPLIT]`, where NAME is a data set on the Hub or a folder of shards.
+        domain: `photos` or `sketches`, the name of the folder.
+        column: the column of a data set.
+        split: `train` or `test`. SPLIT replaces `train`.
 
     Raises:
         DataError: they are missing or cannot be loaded.
@@ -60,7 +62,7 @@ def find_pictures(data: str, domain: str, column: str, split: str = "train") -> 
 def _folder(folder: Path) -> Source:
     files = find_images(folder)
     if not files:
-        raise DataError(f"The folder {folder} holds no pictures: put the data set's images there.")
+        raise DataError(f"The folder {folder} contains no pictures. Put the images of the data set there.")
     names = [file.relative_to(folder).as_posix() for file in files]
     stats = [file.stat() for file in files]
     facts = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in zip(names, stats, strict=True)]
@@ -88,8 +90,8 @@ def _dataset(name: str, split: str, column: str) -> Source:
         raise DataError(f"The {split} split of hf:{name} cannot be loaded: {error}") from None
     if column not in columns:
         raise DataError(
-            f"hf:{name} has no column {column}, only {', '.join(columns)}: say which ones hold the pictures "
-            "with --photo-column and --sketch-column."
+            f"hf:{name} has no column {column}; it has {', '.join(columns)}. Name the columns of the pictures with "
+            "--photo-column and --sketch-column."
         )
     title, images = f"the column {column} of hf:{name}, split {split}", rows.data.column(column)
     places = np.flatnonzero(images.is_valid())  # a row may hold a photo, a sketch or both
@@ -121,8 +123,8 @@ def find_images(
     """
     if not folder.is_dir():
         raise DataError(
-            f"The folder {folder} is missing: the data set is laid out as train/photos, train/sketches, "
-            "test/photos, test/sketches."
+            f"The folder {folder} is missing. A data set has the folders train/photos, train/sketches, test/photos "
+            "and test/sketches."
         )
 
     def closed(error: OSError) -> None:
@@ -150,12 +152,12 @@ def find_images(
 
 
 def find_pairs(photos: Path, sketches: Path) -> list[tuple[Path, Path]]:
-    """The files of two folders that are a pair: the same place and name below their folder, whatever the ending.
+    """Return the pairs in two folders: files whose paths match apart from the extension.
 
-    Files without a partner are passed over.
+    Files without a partner are skipped.
 
     Raises:
-        DataError: a folder is missing, nothing matches, or two files of one folder have the same name.
+        DataError: a folder is missing, nothing matches, or two files in one folder have the same name.
     """
     by_name: list[dict[str, Path]] = []
     for folder in (photos, sketches):
@@ -163,23 +165,26 @@ def find_pairs(photos: Path, sketches: Path) -> list[tuple[Path, Path]]:
         for file in find_images(folder):
             name = str(file.relative_to(folder).with_suffix(""))
             if name in found:
-                raise DataError(f"{found[name]} and {file} have the same name: keep the one that belongs to the pair.")
+                raise DataError(f"{found[name]} and {file} have the same name. Keep the one that belongs to the pair.")
             found[name] = file
         by_name.append(found)
     names = [name for name in by_name[0] if name in by_name[1]]
     if not names:
         raise DataError(
-            f"No picture in {photos} has the name of one in {sketches}: a pair is two files whose names "
-            "match up to the ending."
+            f"No picture in {photos} has the same name as one in {sketches}. Two files are a pair if their names "
+            "match apart from the extension."
         )
     return [(by_name[0][name], by_name[1][name]) for name in names]
 
 
 def match_names(photos: Sequence[str], sketches: Sequence[str]) -> Tensor:
-    """For each sketch the index of the photo of the same name, or -1: (number of sketches,) int64.
+    """Return for each sketch the index of the photo with the same name, or -1: (number of sketches,) int64.
+
+    >>> match_names(["anna", "ben"], ["ben", "clara"])
+    tensor([ 1, -1])
 
     Args:
-        photos, sketches: the names of the pictures: paths without their ending, or the rows of a data set.
+        photos, sketches: the names of the pictures: paths without their extension, or the rows of a data set.
     """
     places = {name: place for place, name in reversed(list(enumerate(photos)))}
     # A sketch in the folder of its style has its partner beside all other photos

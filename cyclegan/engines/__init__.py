@@ -1,1 +1,1 @@
-"""How a generator runs fastest, and elsewhere than in PyTorch."""
+"""Run generators as fast as possible, and outside PyTorch."""

@@ -30,23 +30,24 @@ CALIBRATION = 16  # pictures that int8 takes its ranges from
 
 
 class EngineError(ValueError):
-    """An engine that does not run here; the message says what it lacks."""
+    """An engine cannot run here. The message says what is missing."""
 
 
 def build(name: str, generator: Generator, size: int) -> Engine:
-    """Start the engine of that name.
+    """Start an engine.
 
     Args:
-        generator: on the CPU, in float32 and in eval mode.
-        size: the side in pixels that 8 bits are fitted to; the other engines are for any.
+        name: one of `ENGINES`.
+        generator: on the CPU, in float32 and in evaluation mode.
+        size: the working size in pixels. The engine is fastest at this size, and 8 bits are calibrated at it.
 
     Raises:
-        EngineError: there is none of that name, its package is missing, or the processor cannot.
+        EngineError: there is no such engine, its package is missing, or the processor does not support it.
     """
     if name not in ENGINES:
-        raise EngineError(f"There is no engine {name!r}: it is auto, {', '.join(ENGINES)}.")
+        raise EngineError(f"engine must be one of auto, {', '.join(ENGINES)}; got {name!r}.")
     if name.endswith("-bf16") and not has_bf16():
-        raise EngineError(f"The engine {name} needs a processor that computes in bfloat16, and this one does not.")
+        raise EngineError(f"The engine {name} needs a processor with bfloat16 instructions, which this one lacks.")
     if name == "torch":
         return generator
     winograd = not generator.compact and name != "openvino-int8"  # where it pays, and nothing is rounded to 8 bits
@@ -91,6 +92,11 @@ def _torch(generator: Generator, dtype: torch.dtype) -> Engine:
 
 
 def run_onnxruntime(path: Path) -> Engine:
+    """Run an ONNX file with ONNX Runtime on the CPU, with as many threads as torch.
+
+    Raises:
+        ModuleNotFoundError: onnxruntime is not installed.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -109,7 +115,7 @@ def run_onnxruntime(path: Path) -> Engine:
 
 
 def run_openvino(path: Path, precision: str = "f32", size: int | None = None) -> Engine:
-    """Run a file of either format; one picture of size x size at a time is run faster than other shapes."""
+    """Run an ONNX or OpenVINO file. A single picture of `size` x `size` runs faster than other shapes."""
     import openvino
 
     core = openvino.Core()
@@ -135,7 +141,7 @@ def run_openvino(path: Path, precision: str = "f32", size: int | None = None) ->
 
 
 def _onnx(generator: Generator) -> Path:
-    """The generator's ONNX file in the cache, made if it is not there yet."""
+    """Return the ONNX file of a generator in the cache, and make it if needed."""
     path = folder_of(generator) / "generator.onnx"
     if not path.exists():
         with atomic(path) as partial:
@@ -158,7 +164,7 @@ def has_bf16() -> bool:
 
 
 def folder_of(generator: Generator) -> Path:
-    """Where the cache keeps what is made of a generator: named after its weights, and the code and torch it runs in."""
+    """Return the cache folder of a generator, named after its weights, its code and the version of torch."""
     settings = repr({name: value for name, value in vars(generator).items() if not name.startswith("_")})
     weights = (tensor.numpy().tobytes() for tensor in generator.state_dict().values())
     files = (__file__, inspect.getfile(rewrite), inspect.getfile(to_onnx), inspect.getfile(Generator))

@@ -1,4 +1,4 @@
-"""The fastest engine on this machine: measured once, and remembered."""
+"""Choose the fastest engine on this machine. It is measured once and remembered."""
 
 import json
 import pickle
@@ -22,19 +22,20 @@ from .build import Engine, EngineName, build, digest, folder_of
 from .onnx import sample
 
 Key = TypeVar("Key", bound=Hashable)
-# What `choose` compares with torch. Compiling takes longer than it may, and int8 shows: both are for those who ask
+# What `choose` compares with torch. Compiling takes too long and int8 is visible, so both must be chosen by name
 TRIED: tuple[EngineName, ...] = ("torch-bf16", "onnxruntime", "openvino", "openvino-bf16")
 TOLERANCE = 0.005  # mean absolute difference from torch in float32, in [-1, 1]: half a level of 8 bits
 TURNS, SECONDS = 3, 0.05  # of each engine in `choose`
 
 
 def choose(generator: Generator, size: int) -> tuple[EngineName, Engine]:
-    """The fastest engine whose pictures are those of torch in float32, which is what is left where all others fail.
+    """Return the fastest engine whose pictures match those of torch in float32, which is the fallback.
 
-    It is measured once, on generated pictures, and remembered for this machine, these versions and these weights.
+    It is measured once on generated pictures and remembered for this machine, these versions and these weights.
 
     Args:
-        generator: on the CPU, in float32 and in eval mode. size: the side in pixels to be fast at.
+        generator: on the CPU, in float32 and in evaluation mode.
+        size: the side in pixels to be fast at.
     """
     machine = (platform.node(), str(torch.cpu.get_capabilities()), torch.get_num_threads(), size)
     packages = [_installed(name) for name in ("openvino", "onnxruntime")]
@@ -61,9 +62,9 @@ def choose(generator: Generator, size: int) -> tuple[EngineName, Engine]:
 
 
 def choose_apart(generators: Sequence[Generator], size: int) -> list[tuple[str, Engine]]:
-    """What `choose` finds for each, in a process of its own, so that others can use torch in this one meanwhile.
+    """Run `choose` for each generator in another process, so that this one can use torch meanwhile.
 
-    Tracing a generator for ONNX patches the modules of the whole process, and leaves its other threads little time.
+    Tracing a generator for ONNX patches the modules of the whole process and leaves its other threads little time.
     """
     code = (
         "import pickle, sys; from cyclegan.engines.choose import choose; "
@@ -83,7 +84,7 @@ def choose_apart(generators: Sequence[Generator], size: int) -> list[tuple[str, 
 
 
 def time_engines(engines: Mapping[Key, Engine], pictures: Tensor, turns: int, seconds: float) -> dict[Key, list[float]]:
-    """Milliseconds of each call, the engines taking turns of so many seconds; a turn's first call warms up."""
+    """Return the milliseconds of each call. Engines take turns of some seconds; the first call of a turn warms up."""
     times: dict[Key, list[float]] = {key: [] for key in engines}
     for _ in range(turns):
         for key, engine in engines.items():

@@ -1,4 +1,4 @@
-"""Generators as files that run without torch: ONNX, or OpenVINO's own format."""
+"""Export generators to files that run without torch: ONNX, or OpenVINO's own format."""
 
 import hashlib
 from collections.abc import Mapping
@@ -20,15 +20,15 @@ from .build import CALIBRATION, Engine, EngineError, run_onnxruntime, run_openvi
 from .onnx import make_condition_optional, quantise, sample, to_onnx
 
 Format = Literal["onnx", "openvino"]
-LIMITS = {False: 1e-3, True: 0.03}  # by int8: how much a file's pictures may differ from torch's
+LIMITS = {False: 1e-3, True: 0.03}  # by int8: the largest mean difference from torch that is accepted
 CALLS = {
     "onnx": 'onnxruntime.InferenceSession("{file}").run(None, {{"picture": picture.transpose(2, 0, 1)[None]}})[0]',
     "openvino": 'openvino.compile_model("{file}", "CPU")([picture.transpose(2, 0, 1)[None]{none}])[0]',
 }
 README = """# Face photo ↔ sketch without torch
 
-Weights: {source}. `picture` goes in and `result` comes out: RGB, float32 in [-1, 1], (batch, 3, height, width). The
-working size is {size} x {size} pixels; any other will do if both sides are multiples of {multiple}, at least {least}.
+Weights: {source}. The input `picture` and the output `result` are RGB, float32 in [-1, 1], (batch, 3, height, width).
+The working size is {size} x {size}. Both sides of another size must be multiples of {multiple}, at least {least}.
 
 ```python
 import numpy as np, {runtime}
@@ -38,27 +38,28 @@ result = {call}
 Image.fromarray(((result[0].transpose(1, 2, 0) + 1) * 127.5).round().astype(np.uint8)).save("{made}.png")
 ```
 
-Mean absolute difference from torch in float32, in [-1, 1], the largest of three sizes:
+The mean absolute difference from torch in float32, in [-1, 1], the largest of three sizes:
 {differences}.
 
-{conditions}`SHA256SUMS` has the files' hashes: `sha256sum -c SHA256SUMS`.
+{conditions}`SHA256SUMS` contains the hashes of the files. Check them with `sha256sum -c SHA256SUMS`.
 """
 
 
 def export(
     pipe: FaceSketchPipeline, kind: Format, out: Path, int8: Mapping[Direction, Tensor] | None = None
 ) -> dict[str, float]:
-    """Write each generator of a pipeline as a file, check it against torch, and say in a README how to run it.
+    """Write each generator of a pipeline to a file, check it against torch, and explain in a README how to run it.
 
     Args:
-        pipe: on the CPU, in float32. out: a folder, which is there as a whole or not at all.
-        int8: compute in 8 bits, with ranges taken from these pictures of each direction, (N, 3, H, W) in [-1, 1].
+        pipe: a pipeline on the CPU in float32.
+        out: the folder to write, completely or not at all.
+        int8: for 8 bits, the pictures of each direction that calibrate the ranges, (N, 3, H, W) in [-1, 1].
 
     Returns:
-        The mean absolute difference from torch in [-1, 1], the largest of three sizes, by file.
+        For each file, the mean absolute difference from torch in [-1, 1], the largest of three sizes.
 
     Raises:
-        EngineError: a package is missing, or a file's pictures are not those of torch.
+        EngineError: a package is missing, or a file gives other pictures than torch.
     """
     limit = LIMITS[bool(int8)]
     suffix = ".onnx" if kind == "onnx" else ".xml"
@@ -79,11 +80,11 @@ def export(
             difference = _difference(run_onnxruntime(path) if kind == "onnx" else run_openvino(path), generator)
             if not difference <= limit:
                 raise EngineError(
-                    f"{path.name} differs from torch by {difference:.4f}, and {limit} is let through: "
+                    f"{path.name} differs from torch by {difference:.4f}, over the limit of {limit}. "
                     + (
-                        "these weights cannot be run in 8 bits, unless --data with real pictures helps."
+                        "Calibrate with real pictures (--data), or do without 8 bits."
                         if int8
-                        else "other versions of the packages may help."
+                        else "Try other versions of the packages."
                     )
                 )
             differences[path.name] = difference
@@ -110,10 +111,11 @@ def export(
 
 
 def calibration(pipe: FaceSketchPipeline, data: Path | None) -> dict[Direction, Tensor]:
-    """Pictures to fit 8 bits to, at the working size: of `data/photos` and `data/sketches`, or generated ones.
+    """Return pictures that calibrate 8 bits at the working size: from `data/photos` and `data/sketches`, or generated.
 
     Raises:
-        DataError: a folder is missing or empty. ImageError: a picture cannot be read.
+        DataError: a folder is missing or empty.
+        ImageError: a picture cannot be read.
     """
     size = pipe.image_size
     if data is None:
@@ -124,7 +126,7 @@ def calibration(pipe: FaceSketchPipeline, data: Path | None) -> dict[Direction, 
         files = find_images(folders[direction])[:CALIBRATION] if folders[direction].is_dir() else []
         if not files:
             raise DataError(
-                f"{folders[direction]} has no pictures to fit 8 bits to: put some there, or leave out --data."
+                f"{folders[direction]} has no pictures to calibrate 8 bits with. Add some, or leave out --data."
             )
         pictures[direction] = normalise(torch.stack([to_tensor(crop_square(open_image(file), size)) for file in files]))
     return pictures

@@ -1,4 +1,4 @@
-"""Generators as ONNX files, and in 8 bits."""
+"""Write generators as ONNX files, also in 8 bits."""
 
 import logging
 import sys
@@ -47,9 +47,9 @@ def make_condition_optional(path: Path) -> None:
 
 
 def quantise(source: Path, target: Path, pictures: Tensor) -> None:
-    """Write an ONNX file whose convolutions compute in 8 bits, with ranges taken from pictures (N, 3, H, W).
+    """Write an ONNX file whose convolutions compute in 8 bits, with ranges calibrated on pictures (N, 3, H, W).
 
-    Jacob et al. 2018, https://arxiv.org/abs/1712.05877. What it makes differs from torch's pictures by 0.01 to 0.03.
+    See Jacob et al. 2018, https://arxiv.org/abs/1712.05877. The results differ from torch by 0.01 to 0.03 in [-1, 1].
     """
     import nncf
     import onnx
@@ -67,9 +67,9 @@ def quantise(source: Path, target: Path, pictures: Tensor) -> None:
 
 
 def sample(count: int, size: int) -> Tensor:
-    """Random pictures, always the same: (count, 3, size, size) in [-1, 1].
+    """Return random pictures, always the same ones: (count, 3, size, size) in [-1, 1].
 
-    They have large shapes and fine grain, as photos have: on flat ones InstanceNorm magnifies what an engine rounds.
+    They have large shapes and fine grain, like photos. On flat pictures, InstanceNorm magnifies rounding errors.
     """
     random = torch.Generator().manual_seed(0)
     pictures = torch.zeros(count, 3, size, size)

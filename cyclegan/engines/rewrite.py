@@ -1,4 +1,4 @@
-"""A generator rewritten for inference: the same function in fewer multiplications."""
+"""Rewrite a generator for inference: the same function with fewer multiplications."""
 
 import copy
 from typing import Any
@@ -12,13 +12,13 @@ from ..networks import Generator
 
 @torch.no_grad()
 def rewrite(generator: Generator, winograd: bool) -> Generator:
-    """The same function up to rounding.
+    """Return a generator that computes the same function, up to rounding.
 
-    On a CPU convolutions take nine tenths of the time and run near the processor's peak: only fewer products help.
+    On a CPU, convolutions take nine tenths of the time and run near the processor's peak, so only fewer products help.
 
     Args:
-        winograd: save a third in the residual blocks too. A picture's height must then be an even number of
-            `multiple`. It is worth its additions where the blocks are large, not in a compact generator.
+        winograd: also save a third of the products in the residual blocks. The height of a picture must then be an
+            even multiple of `multiple`. The additions only pay off in large blocks, not in a compact generator.
     """
     rewritten = copy.deepcopy(generator)
     layers: Any = rewritten.layers
@@ -37,10 +37,11 @@ def rewrite(generator: Generator, winograd: bool) -> Generator:
 
 
 class Winograd(nn.Module):
-    """A 3x3 convolution of pairs of rows, (B, C, H/2, 2W) -> same: four products of 1x3 for two rows, not six.
+    """A 3x3 convolution of pairs of rows, (B, C, H/2, 2W) -> same: four 1x3 products for two rows instead of six.
 
-    Lavin & Gray 2015, https://arxiv.org/abs/1509.09308: F(2, 3), along one side only, which rounds less. Of a pair the
-    even row lies left and the odd one right: nothing has to be moved for that, and InstanceNorm sees no difference.
+    This is F(2, 3) of Lavin & Gray 2015, https://arxiv.org/abs/1509.09308, along one side only, which rounds less. The
+    even row of a pair lies on the left and the odd row on the right. This needs no copies, and InstanceNorm gives the
+    same result.
     """
 
     def __init__(self, convolution: nn.Conv2d) -> None:
@@ -67,7 +68,7 @@ class Winograd(nn.Module):
 
 
 class DoublingConvolution(nn.Module):
-    """A 3x3 convolution of the picture doubled by nearest neighbours, without doubling it: 4 products, not 9."""
+    """A 3x3 convolution of the picture doubled by nearest neighbours, without doubling it: 4 products instead of 9."""
 
     def __init__(self, convolution: nn.Conv2d) -> None:
         super().__init__()
@@ -81,7 +82,7 @@ class DoublingConvolution(nn.Module):
 
 
 class FoldedConvolution(nn.Module):
-    """A convolution to few channels that makes squares of 2 x 2 pixels at once, as channels of half the picture."""
+    """A convolution to few channels that computes 2 x 2 pixels at once, as channels of a picture of half the size."""
 
     def __init__(self, convolution: Any) -> None:
         super().__init__()

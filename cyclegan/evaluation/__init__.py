@@ -1,1 +1,1 @@
-"""How good a model is: the figures, and the report of them."""
+"""Measure how good a model is, and report it."""

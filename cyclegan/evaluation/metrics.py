@@ -1,18 +1,18 @@
-"""How good a model is, in figures: pairs of test pictures, translated, compared and counted.
+"""Measure a model on pairs of test pictures.
 
-The protocol, which is what makes two figures comparable (docs/evaluation.md says why):
+This protocol makes two figures comparable (docs/evaluation.md says why):
 
-- Two files are a pair if their names match. Every picture is cut to its largest centred square.
-- The input is brought to the model's working size. What comes out, and the picture that was wanted, are brought to
-  128 x 128 (`SIZE`) and compared there. Every resize is bicubic with antialiasing; equal sizes are left alone.
-- SSIM, PSNR, FSIM and the correlation look at the luminance (ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B), in [0, 1],
-  with a data range of 1.
-- The cycle (there and back again) stays in tensors at the working size, is never rounded to 8 bits on its way, and
-  what comes back is compared in colour, in [-1, 1].
-- LPIPS, FID and KID look at the colours at the compared size.
-- A figure is the mean over the pictures; FID and KID are of all of them together.
+- Two files are a pair if their names match. Every picture is cropped to its largest centred square.
+- The input is resized to the model's working size. The result and the target are resized to 128 x 128 (`SIZE`) and
+  compared there. Every resize is bicubic with antialiasing; equal sizes are left alone.
+- SSIM, PSNR, FSIM and the correlation use the luminance (ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B) in [0, 1], with a
+  data range of 1.
+- The cycle stays in tensors at the working size and is never rounded to 8 bits on its way. The reconstruction is
+  compared in colour, in [-1, 1].
+- LPIPS, FID and KID use the colours at the compared size.
+- A figure is the mean over the pictures. FID and KID are computed over all pictures together.
 
-SSIM, PSNR and FSIM are piq's; LPIPS, FID and KID are torchmetrics', which downloads their networks.
+piq computes SSIM, PSNR and FSIM. torchmetrics computes LPIPS, FID and KID and downloads their networks.
 """
 
 import os
@@ -40,7 +40,7 @@ PROTOCOL = __doc__ or ""
 
 @dataclass(frozen=True)
 class Pairs:
-    """Paired pictures, in the same order: two (N, 3, S, S) uint8, their names, and why others were left out."""
+    """Paired pictures in the same order, (N, 3, S, S) uint8 each, their names, and why other pairs were left out."""
 
     photos: Tensor
     sketches: Tensor
@@ -50,10 +50,10 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One batch in one direction: pictures (B, 3, S, S) in [-1, 1], and what was measured on each, (B,).
+    """One batch in one direction: pictures (B, 3, S, S) in [-1, 1] and the figures of each picture, (B,).
 
-    `pictures` are to look at, at the working size: input, made, wanted, back again. `compared` are input, made and
-    wanted at the compared size.
+    `pictures` are input, result, target and reconstruction at the working size, to look at. `compared` are input,
+    result and target at the compared size.
     """
 
     direction: Direction
@@ -63,10 +63,10 @@ class Comparison:
 
 
 def load_pairs(files: list[tuple[Path, Path]], size: int) -> Pairs:
-    """Decode pairs into `size` x `size` pictures; a pair of which one cannot be read is named and left out.
+    """Decode pairs into pictures of `size` x `size`. A pair with an unreadable picture is named and left out.
 
     Args:
-        size: the working size or the compared one, whichever is larger.
+        size: the working size or the compared size, whichever is larger.
 
     Raises:
         DataError: no pair can be read.
@@ -84,7 +84,7 @@ def load_pairs(files: list[tuple[Path, Path]], size: int) -> Pairs:
     kept = [(photo.stem, decoded) for (photo, _), decoded in results if not isinstance(decoded, str)]
     skipped = [decoded for _, decoded in results if isinstance(decoded, str)]
     if not kept:
-        raise DataError(f"None of the {len(files)} pairs can be read. The first: {skipped[0]}")
+        raise DataError(f"None of the {len(files)} pairs can be read. The first problem: {skipped[0]}")
     photos, sketches = (torch.stack([decoded[domain] for _, decoded in kept]) for domain in (0, 1))
     return Pairs(photos, sketches, [name for name, _ in kept], skipped)
 
@@ -92,12 +92,12 @@ def load_pairs(files: list[tuple[Path, Path]], size: int) -> Pairs:
 def evaluate(
     pipe: FaceSketchPipeline, photos: Tensor, sketches: Tensor, size: int = SIZE
 ) -> dict[str, dict[str, float]]:
-    """The mean figures in each direction: {"photo_to_sketch": {"ssim": ...}, "sketch_to_photo": ...}.
+    """Return the mean figures in each direction: {"photo_to_sketch": {"ssim": ...}, "sketch_to_photo": ...}.
 
     Args:
-        pipe: the model. In training: copies of the two generators, since a pipeline casts what it is given.
-        photos, sketches: (N, 3, S, S) uint8 pairs, as `load_pairs` gives them.
-        size: the side at which pictures are compared.
+        pipe: the model. During training, give it copies of the generators, since a pipeline casts its generators.
+        photos, sketches: pairs as `load_pairs` returns them, (N, 3, S, S) uint8.
+        size: the side in pixels at which pictures are compared.
     """
     sums: dict[str, dict[str, float]] = {direction: {} for direction in Direction}
     for comparison in compare(pipe, photos, sketches, size):
@@ -109,7 +109,7 @@ def evaluate(
 
 @torch.inference_mode()
 def compare(pipe: FaceSketchPipeline, photos: Tensor, sketches: Tensor, size: int = SIZE) -> Iterator[Comparison]:
-    """Translate pairs there and back again, first all photos, then all sketches, and measure every picture."""
+    """Translate all photos and then all sketches, back as well, and measure every picture."""
     ways = (
         (photos, sketches, pipe.sketch_generator, pipe.photo_generator),
         (sketches, photos, pipe.photo_generator, pipe.sketch_generator),
@@ -129,13 +129,13 @@ def compare(pipe: FaceSketchPipeline, photos: Tensor, sketches: Tensor, size: in
 
 
 def paired_figures(made: Tensor, wanted: Tensor) -> dict[str, Tensor]:
-    """How like the wanted picture the made one is: `ssim`, `psnr` (dB, at most 80) and `fsim`, each (N,).
+    """Return how similar results and targets are: `ssim`, `psnr` (dB, at most 80) and `fsim`, each (N,).
 
-    SSIM as in Wang et al. 2004 (Gaussian window 11 x 11, sigma 1.5, whole windows only), FSIM as in Zhang et al. 2011
-    (without chrominance). Equal pictures have SSIM and FSIM 1.
+    SSIM follows Wang et al. 2004 (Gaussian window of 11 x 11, sigma 1.5, whole windows only), and FSIM follows Zhang et
+    al. 2011 (without chrominance). Equal pictures have an SSIM and FSIM of 1.
 
     Args:
-        made, wanted: (N, 3, H, W) in [-1, 1], at least 11 x 11.
+        made, wanted: results and targets, (N, 3, H, W) in [-1, 1], at least 11 x 11 pixels.
     """
     with extra("evaluate", "Comparing pictures", DataError):
         import piq  # here, for it loads torchvision: two seconds that nothing else of the command line needs
@@ -149,13 +149,13 @@ def paired_figures(made: Tensor, wanted: Tensor) -> dict[str, Tensor]:
 
 
 def luminance_correlation(given: Tensor, made: Tensor) -> Tensor:
-    """Pearson's correlation of the luminance of two pictures, over their pixels: whether dark stays dark.
+    """Return Pearson's correlation of the luminance of two pictures over their pixels: whether dark stays dark.
 
     Args:
         given, made: (N, 3, H, W) in [-1, 1].
 
     Returns:
-        (N,) in [-1, 1]; 0 where a picture is of one luminance.
+        (N,) in [-1, 1], and 0 where a picture has only one luminance.
     """
     directions = []
     for picture in (luminance(given).flatten(1), luminance(made).flatten(1)):
@@ -166,7 +166,7 @@ def luminance_correlation(given: Tensor, made: Tensor) -> Tensor:
 
 
 def cycle_l1(given: Tensor, back: Tensor) -> Tensor:
-    """The mean absolute difference of a picture and itself there and back again: (N, 3, H, W) in [-1, 1] -> (N,)."""
+    """Return the mean absolute difference between inputs and reconstructions: (N, 3, H, W) in [-1, 1] -> (N,)."""
     return (given - back).abs().mean((1, 2, 3))
 
 
@@ -185,9 +185,10 @@ def resize(pictures: Tensor, size: int) -> Tensor:
 
 
 def distribution_figures(made: Tensor, wanted: Tensor) -> dict[str, float]:
-    """How like two sets of pictures are as sets, by the Inception network's features, (N, D) each: `fid` and `kid`.
+    """Return how similar two sets of pictures are, from their Inception features (N, D): `fid` and `kid`.
 
-    `kid` is a thousand times the estimate, whose subsets are drawn the same way each time.
+    FID follows Heusel et al. 2017 (https://arxiv.org/abs/1706.08500) and KID follows Binkowski et al. 2018
+    (https://arxiv.org/abs/1801.01401). `kid` is multiplied by 1000, and its subsets are always drawn the same way.
     """
     from torchmetrics.image.fid import FrechetInceptionDistance
     from torchmetrics.image.kid import KernelInceptionDistance
@@ -206,25 +207,33 @@ def distribution_figures(made: Tensor, wanted: Tensor) -> dict[str, float]:
 
 
 class _Known(nn.Identity):
-    """Stands where torchmetrics expects the Inception network: the features are known already."""
+    """Replaces the Inception network that torchmetrics expects, because the features are already known."""
 
     num_features: int
 
 
 def load_lpips() -> nn.Module:
+    """Load the AlexNet version of LPIPS (Zhang et al. 2018, https://arxiv.org/abs/1801.03924).
+
+    It maps two batches (N, 3, H, W) in [-1, 1] to (N, 1, 1, 1), and is downloaded when first needed.
+    """
     from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
     return LearnedPerceptualImagePatchSimilarity(net_type="alex").net
 
 
 def load_inception() -> nn.Module:
+    """Load the Inception network of FID and KID, which is downloaded when first needed.
+
+    It maps (N, 3, H, W) uint8 to 2,048 features per picture (Heusel et al. 2017, https://arxiv.org/abs/1706.08500).
+    """
     from torchmetrics.image.fid import FrechetInceptionDistance
 
     return FrechetInceptionDistance().inception
 
 
 def load_network(metrics: str, load: Callable[[], nn.Module], notes: list[str]) -> nn.Module | None:
-    """A metric's network, downloaded where that is needed; where it cannot be had, a note says which and why."""
+    """Load the network of a metric. If that fails, return None and add a note that says why."""
     variable = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"  # torch.hub would run what a downloaded file says
     before = os.environ.get(variable)
     os.environ[variable] = "1"
@@ -233,7 +242,7 @@ def load_network(metrics: str, load: Callable[[], nn.Module], notes: list[str]) 
     except ImportError:
         notes.append(f"{metrics} left out: {install('evaluate')} brings what they need.")
     except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
-        notes.append(f"{metrics} left out: the network that judges the pictures could not be loaded ({error}).")
+        notes.append(f"{metrics} left out: its network could not be loaded ({error}).")
     finally:
         os.environ.pop(variable)
         if before is not None:

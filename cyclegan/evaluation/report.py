@@ -1,4 +1,4 @@
-"""What `python -m cyclegan evaluate` says: the figures of a model, as a table and as a page with all pictures."""
+"""The report of `python -m cyclegan evaluate`: the figures as a table, and a page with all pictures."""
 
 import base64
 import io
@@ -39,7 +39,7 @@ from .metrics import (
 
 @dataclass(frozen=True)
 class Metric:
-    """How a figure is called, which way it is better, and how many digits of it mean something."""
+    """The label of a figure, which direction is better, and how many digits are meaningful."""
 
     label: str
     better: str = "higher"
@@ -59,7 +59,7 @@ METRICS = {
     "batch_ms": Metric(f"ms a picture, {BATCH} at a time", "lower", 0),
 }
 ENDS = 10  # so many of the worst and of the best come first on the page
-COPIED = "Input copied: what handing the input over as it is scores, in either direction."
+COPIED = "Input copied: the score of returning the input unchanged, in either direction."
 Figures = dict[str, dict[str, float]]  # direction -> metric -> value
 
 
@@ -67,9 +67,8 @@ Figures = dict[str, dict[str, float]]  # direction -> metric -> value
 class Report:
     """Everything that was measured on one set of pairs.
 
-    `copied` has the figures of handing the input over as it is, which are the same both ways: what no work at all
-    scores. `pictures` has, for each direction and picture, its name and its own figures. `notes` are sentences: what
-    was left out, what to beware of.
+    `copied` has the figures of returning the input unchanged, which are the same in both directions. `pictures` has
+    the name and the figures of each picture, for each direction. `notes` are sentences about omissions and pitfalls.
     """
 
     model: str
@@ -92,12 +91,12 @@ def make_report(
     size: int = SIZE,
     look: Callable[[Comparison], None] | None = None,
 ) -> Report:
-    """Measure a model in every way that this machine can, with a progress bar.
+    """Measure a model with every metric that works on this machine, with a progress bar.
 
     Args:
-        model, data: what they are called in the report.
-        size: the side at which pictures are compared.
-        look: is shown every batch of pictures.
+        model, data: their names in the report.
+        size: the side in pixels at which pictures are compared.
+        look: called with every batch of pictures.
     """
     count, notes = len(pairs.names), [f"Left out: {reason}" for reason in pairs.skipped]
     lpips = load_network("LPIPS", load_lpips, notes)
@@ -138,9 +137,9 @@ def make_report(
         ):
             figures[key] |= distribution_figures(made, wanted)
         notes.append(
-            f"FID and KID are of {count} pictures, KID of {KID_SUBSETS} random subsets of "
-            f"{min(KID_SUBSET_SIZE, count)}. A hundred are few: FID grows as they get fewer, so compare it only "
-            "between equal numbers."
+            f"FID and KID use {count} pictures, and KID {KID_SUBSETS} random subsets of "
+            f"{min(KID_SUBSET_SIZE, count)}. FID grows as pictures get fewer, so compare it only between equal "
+            "numbers of pictures."
         )
     for direction, pixels in zip(Direction, (pairs.photos, pairs.sketches), strict=True):
         figures[direction] |= speed(getattr(pipe, direction), pixels[:BATCH], pipe.image_size)
@@ -166,7 +165,7 @@ def by_picture(names: list[str], columns: dict[str, Tensor]) -> list[dict[str, A
 def speed(
     convert: Callable[[list[Image.Image]], list[Image.Image]], pixels: Tensor, working_size: int
 ) -> dict[str, float]:
-    """Milliseconds a picture takes, PIL to PIL at the working size: medians of ten alone and of three batches."""
+    """Return milliseconds per picture, PIL to PIL at the working size: medians of ten single ones and three batches."""
 
     def milliseconds(images: list[Image.Image], repeats: int) -> float:
         times = []
@@ -181,7 +180,7 @@ def speed(
 
 
 def describe_machine(pipe: FaceSketchPipeline) -> str:
-    """What the speed was measured on."""
+    """Describe the machine that the speed was measured on."""
     if pipe.device.type == "cuda":
         device = torch.cuda.get_device_name(pipe.device)
     else:
@@ -190,7 +189,7 @@ def describe_machine(pipe: FaceSketchPipeline) -> str:
 
 
 def table(report: Report) -> list[tuple[str, ...]]:
-    """The figures as rows of cells: a head, then a row for each figure that was measured."""
+    """Return the figures as rows of cells: a header, then one row per measured figure."""
     parts = [*(report.figures[direction] for direction in Direction), report.copied]
     rows = [("", "better", *(direction.words for direction in Direction), "input copied")]
     for name, metric in METRICS.items():
@@ -201,7 +200,7 @@ def table(report: Report) -> list[tuple[str, ...]]:
 
 
 def as_text(report: Report) -> str:
-    """The table and the notes, for a terminal."""
+    """Format the table and the notes for a terminal."""
     rows = table(report)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [headline(report), ""]
@@ -219,7 +218,7 @@ def headline(report: Report) -> str:
 
 
 class Page:
-    """The HTML report: one file that needs no other. `add` is shown the pictures, `html` puts all together."""
+    """The self-contained HTML report. `add` collects the pictures, and `html` builds the page."""
 
     def __init__(self) -> None:
         self._pictures: dict[str, list[list[str]]] = {direction: [] for direction in Direction}
@@ -251,7 +250,7 @@ class Page:
         )
         worst, best, rest = pairs[:ENDS], pairs[ENDS:][-ENDS:][::-1], pairs[ENDS:-ENDS]
         parts = [f'<h2 id="{direction}">{direction.words.capitalize()}</h2>']
-        titles = f"The worst {len(worst)} by FSIM", f"The best {len(best)}", "All others, the worst first"
+        titles = f"The worst {len(worst)} by FSIM", f"The best {len(best)}", "All others, worst first"
         for title, group in zip(titles, (worst, best, rest), strict=True):
             if group:
                 parts += [f"<h3>{title}</h3>", *(_pair(figures, uris) for figures, uris in group)]
@@ -266,7 +265,7 @@ def _pair(figures: dict[str, Any], uris: list[str]) -> str:
     shown = "".join(
         f'<figure><img loading="lazy" decoding="async" src="{uri}" alt="{name}: {label}">'
         f"<figcaption>{label}</figcaption></figure>"
-        for label, uri in zip(("input", "made", "wanted", "back again"), uris, strict=True)
+        for label, uri in zip(("input", "result", "target", "reconstruction"), uris, strict=True)
     )
     return f'<article><p><b>{name}</b> {" · ".join(values)}</p><div class="row">{shown}</div></article>'
 

@@ -1,4 +1,4 @@
-"""The model card of a release: its metadata, which the Hub reads, its text, and its training curves."""
+"""The model card of a release: metadata for the Hub, text and training curves."""
 
 import csv
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from ..directions import Direction
 TEMPLATE = (Path(__file__).parent / "model_card.md").read_text(encoding="utf-8")
 CURVES = ("adversarial", "cycle", "identity", "discriminator")
 PANEL = (420, 200)  # pixels of each curve
-POINTS = 200  # drawn of a curve: more would only blacken it
+POINTS = 200  # of a curve; more would only blacken it
 
 
 def make_card(
@@ -27,9 +27,10 @@ def make_card(
 
     Args:
         data: the metadata that every release has.
-        figures: of the evaluation on held-out pairs, named by direction and metric: `photo_to_sketch_fsim`.
-        dataset: the name of the training data on the Hub. repo_id: where the release will be.
-        facts: what else the template takes, from `image_size` to `curves`.
+        figures: the results on held-out pairs, named by direction and metric: `photo_to_sketch_fsim`.
+        dataset: the name of the training data on the Hub.
+        repo_id: the repository of the release.
+        facts: all other variables of the template, from `image_size` to `curves`.
     """
     table = {
         direction: {
@@ -67,7 +68,7 @@ def make_card(
 
 
 def draw_curves(losses: Path) -> Image.Image:
-    """Draw each kind of loss in losses.csv against the step, the mean of both domains, on a panel of its own."""
+    """Draw each kind of loss in losses.csv over the steps, as the mean of both domains, in its own panel."""
     with losses.open(newline="") as file:
         rows = list(csv.DictReader(file))
     width, height = PANEL

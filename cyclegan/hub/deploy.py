@@ -1,4 +1,4 @@
-"""The Space: this app, with the release that it shows."""
+"""Deploy this app to a Space, with the release that it runs."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -29,7 +29,7 @@ def deploy(space: str, weights: str, dry_run: bool = False, private: bool = Fals
     """
     root = Path(__file__).parents[2]
     if not (root / "app.py").is_file():
-        raise HubError(f"There is no app.py in {root}: run this in a checkout of the project.")
+        raise HubError(f"There is no app.py in {root}. Run this command in a checkout of the project.")
     repo, revision = split_revision(weights)
     files = [root / "app.py", root / "requirements.txt", root / "LICENSE", *root.glob("examples/*/*.png")]
     for folder in ("cyclegan", "web"):
@@ -51,11 +51,11 @@ def deploy(space: str, weights: str, dry_run: bool = False, private: bool = Fals
         content["README.md"] = _front_page(root / "README.md", repo, preload=not hidden)
         commit = _replace_files(api, space, content, "Update the app")
     except HTTP_ERRORS as error:
-        raise HubError(f"{space} could not be brought up to date with {repo}: {one_line(error)}") from None
+        raise HubError(f"{space} could not be updated with {repo}: {one_line(error)}") from None
     if commit != before:
         done.append(f"Files committed as {commit[:7]}")
     if hidden:
-        done.append(f"{repo} is private: give the Space a secret HF_TOKEN that may read it.")
+        done.append(f"{repo} is private. Add a secret HF_TOKEN with read access in the settings of the Space.")
     return [*(done or ["Nothing to do"]), f"{api.endpoint}/spaces/{space}"]
 
 
@@ -145,14 +145,14 @@ def _made_here(api: HfApi, space: str) -> bool:
 def _replace_files(api: HfApi, space: str, content: dict[str, Path | bytes], message: str) -> str:
     """Make these the only files of a Space, in one commit -> its hash, or that of the last where nothing changes."""
     extra = set(api.list_repo_files(space, repo_type="space")) - set(content) - {".gitattributes"}
-    # The client leaves out what is there already, and makes no empty commit
+    # The client skips unchanged files and makes no empty commit
     operations = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=file) for name, file in content.items()]
     removals = [CommitOperationDelete(path_in_repo=name) for name in sorted(extra)]
     return api.create_commit(space, [*operations, *removals], commit_message=message, repo_type="space").oid
 
 
 def _front_page(readme: Path, repo: str, preload: bool) -> bytes:
-    """The README, whose front matter tells the Hub which model the Space shows, and which files to bring early."""
+    """Return the README. Its front matter names the model of the Space and the files to preload."""
     card = RepoCard(readme.read_text(encoding="utf-8"))
     card.data["models"] = [repo]
     card.data["tags"] = [*(card.data.get("tags") or []), MARK]

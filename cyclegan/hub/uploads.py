@@ -1,4 +1,4 @@
-"""What training sends to the Hub in the background, releases and states, and the state that comes back."""
+"""Upload releases and training states in the background, and download the newest state."""
 
 import os
 import shlex
@@ -33,7 +33,7 @@ STATE_BRANCH = "training-state"
 
 @dataclass(frozen=True)
 class Upload:
-    """A folder that becomes one commit on a branch, with tags that are moved to it."""
+    """A folder that becomes one commit on a branch, and the tags that move to it."""
 
     folder: Path
     title: str
@@ -41,7 +41,7 @@ class Upload:
     branch: str = "main"
 
     def command(self, repo: str) -> str:
-        """What a person types to send it."""
+        """Return the commands with which a person can send it."""
         branch = [] if self.branch == "main" else ["--revision", self.branch]
         upload = ["hf", "upload", repo, str(self.folder), ".", "--commit-message", self.title, *branch]
         tags = [["hf", "repos", "tag", "create", repo, tag] for tag in self.tags]
@@ -49,17 +49,18 @@ class Upload:
 
 
 class Uploads:
-    """Sends releases and training states to a repository while training goes on, in order, each as one commit.
+    """Uploads releases and training states in order while training continues, each as one commit.
 
-    One thread. What failed waits and goes first with the next; a person is told once. A training state that waits
-    is dropped for a newer one. Nothing but `finish` waits, or raises after the start.
+    One thread does the work. A failed upload is reported once and retried before the next one. A waiting training state
+    is dropped when a newer one arrives. After the constructor, only `finish` waits or raises.
 
     Args:
-        repo: USER/NAME; made if there is none. private: whether it must be private.
-        scratch: a folder of its own, for states on their way.
+        repo: USER/NAME, created if needed.
+        private: whether the repository must be private.
+        scratch: a folder for states that wait for their upload.
 
     Raises:
-        HubError: at once, where the token may not write there.
+        HubError: there is no write access to the repository.
     """
 
     def __init__(self, repo: str, private: bool, scratch: Path) -> None:
@@ -75,11 +76,11 @@ class Uploads:
         self._thread.start()
 
     def release(self, folder: Path, title: str, tags: Iterable[str]) -> None:
-        """Send a release folder to `main`; the tags, such as `epoch-12`, move to its commit."""
+        """Upload a release folder to `main` and move the tags, such as `epoch-12`, to its commit."""
         self._add(Upload(folder, title, tuple(tags)))
 
     def state(self, state: Path, *tables: Path) -> None:
-        """Send a training state, and the tables until then that are there, to the branch `training-state`."""
+        """Upload a training state and the existing tables to the branch `training-state`."""
         folder = self._scratch / state.stem
         folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -102,7 +103,7 @@ class Uploads:
             self._send_waiting()
         if self._waiting:
             commands = "\n".join(f"  {upload.command(self.repo)}" for upload in self._waiting)
-            raise HubError(f"The training is done and saved, but not all of it is on the Hub. Send it by\n{commands}")
+            raise HubError(f"Training is done and saved, but some uploads failed. Finish them with\n{commands}")
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _add(self, upload: Upload) -> None:
@@ -124,8 +125,8 @@ class Uploads:
                     if not self._told:
                         self._told = True
                         tqdm.write(
-                            f"Not sent to the Hub: {upload.folder} ({one_line(error)}). It is tried again after "
-                            "the next epoch, and at the end.",
+                            f"Not sent to the Hub: {upload.folder} ({one_line(error)}). The upload is retried after "
+                            "the next epoch and at the end.",
                             file=sys.stderr,
                         )
                     return  # what comes later waits too: the history stays in order
@@ -153,7 +154,7 @@ class Uploads:
                 self._api.super_squash_history(self.repo, branch=STATE_BRANCH, commit_message=upload.title)
 
     def _move_tag(self, tag: str, commit: str) -> None:
-        """Tags do not move on the Hub: an old one is deleted."""
+        """Move a tag. The Hub has no call for this, so an old tag is deleted first."""
         try:
             self._api.create_tag(self.repo, tag=tag, revision=commit)
         except HfHubHTTPError as error:
@@ -164,12 +165,12 @@ class Uploads:
 
 
 def fetch_state(repo: str, output: Path) -> None:
-    """Bring the newest training state, and its tables, from the Hub to where training looks for them.
+    """Download the newest training state and its tables to the output folder.
 
-    Nothing happens where there is none yet, or one as new lies there already.
+    Nothing happens if the Hub has no state, or if the folder has one at least as new.
 
     Raises:
-        HubError: no access or no network.
+        HubError: there is no access, or the Hub cannot be reached.
     """
     api = HfApi()
     try:
@@ -189,4 +190,4 @@ def fetch_state(repo: str, output: Path) -> None:
     except (RevisionNotFoundError, RepositoryNotFoundError):
         return
     except HTTP_ERRORS as error:
-        raise HubError(f"The training state of {repo} did not arrive: {one_line(error)} Try again.") from None
+        raise HubError(f"The training state of {repo} could not be downloaded: {one_line(error)} Try again.") from None

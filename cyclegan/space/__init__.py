@@ -1,1 +1,1 @@
-"""What the visitors of the app share."""
+"""The parts of the app that visitors share."""

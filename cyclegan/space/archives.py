@@ -1,4 +1,4 @@
-"""Many pictures of a visitor: single files and zips, which are never unpacked to the disk."""
+"""Pictures in single files and zip files, which are never unpacked to disk."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -11,9 +11,9 @@ MAX_MEMBER = 50 * 2**20  # bytes of a picture in a zip, unpacked
 
 
 def list_pictures(files: Iterable[Path]) -> list[tuple[str, Callable[[], bytes]]]:
-    """The names of all pictures, those inside zips with their folders, and what reads each.
+    """Return the name of each picture, with its folders inside a zip file, and a function that reads its bytes.
 
-    A reader raises ImageError where a member is damaged, encrypted or too large.
+    The function raises ImageError if a member is damaged, encrypted or too large.
     """
     found: list[tuple[str, Callable[[], bytes]]] = []
     for file in files:
@@ -22,7 +22,7 @@ def list_pictures(files: Iterable[Path]) -> list[tuple[str, Callable[[], bytes]]
                 with ZipFile(file) as archive:
                     members = archive.infolist()
             except Exception as error:  # zipfile raises nearly anything on damaged archives
-                found.append((file.name, partial(_fail, f"{file.name} is a damaged zip ({error}): make it again.")))
+                found.append((file.name, partial(_fail, f"{file.name} is a damaged zip file ({error}).")))
                 continue
             hidden = ("__MACOSX", ".")  # what a Mac adds
             found += [
@@ -44,19 +44,19 @@ def _read(archive: Path, member: ZipInfo) -> bytes:
         with ZipFile(archive) as opened, opened.open(member) as content:
             data = content.read(MAX_MEMBER + 1)  # what the member says of its size may be a lie
     except Exception as error:
-        raise ImageError(f"{member.filename} cannot be unpacked ({error}): make the zip again.") from None
+        raise ImageError(f"{member.filename} cannot be unpacked ({error}). Create the zip file again.") from None
     if len(data) > MAX_MEMBER:
-        raise ImageError(f"{member.filename} unpacks to over {MAX_MEMBER // 2**20} MB: make it smaller first.")
+        raise ImageError(f"{member.filename} unpacks to more than {MAX_MEMBER // 2**20} MB. Make it smaller first.")
     return data
 
 
 def _parts(name: str) -> list[str]:
-    """The folders and the file of a path from a zip, without what would lead out of the folder it is unpacked to."""
+    """Return the folders and the name of a zip member, without parts that lead out of the target folder."""
     return [part for part in PurePosixPath(name.replace("\\", "/")).parts if part.strip("./") and ":" not in part]
 
 
 def png_name(name: str, taken: set[str]) -> str:
-    """What the picture made of `name` is called in the zip that goes back: with .png, in its folder, and only once."""
+    """Return a free name in the resulting zip file: the folder and name of the source, with .png."""
     place = PurePosixPath(*(_parts(name) or ["picture"]))
     free = place.with_suffix(".png")
     number = 2

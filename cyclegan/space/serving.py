@@ -1,4 +1,4 @@
-"""Models that many visitors share: the releases on offer, one line for all who want a picture, and live streams."""
+"""Models that visitors share: the releases on offer, one queue for all conversions, and live streams."""
 
 import asyncio
 import io
@@ -28,21 +28,21 @@ Result = TypeVar("Result")
 
 
 class Models:
-    """The releases on offer, each loaded once, and the one thread that runs them.
+    """The releases on offer, each loaded once, and the thread that runs them.
 
-    One thread, so that everybody waits in one line, and PyTorch keeps one pool of threads, not one a visitor.
+    There is one thread, so that everybody waits in one queue and PyTorch has one pool of threads, not one per visitor.
 
     Args:
-        weights: the release that is shown first: a folder or USER/REPO[@REVISION]. Where the Hub cannot be reached
-            the embedded weights are shown. On offer too: the tags of its repository, and the embedded weights.
-        engine: what runs them, as in `FaceSketchPipeline`; but with `auto` torch runs each at first, since the
-            fastest takes half a minute to find.
+        weights: the first release to show: a folder or USER/REPO[@REVISION]. If the Hub cannot be reached, the embedded
+            weights are shown. The tags of the repository and the embedded weights are on offer as well.
+        engine: as in `FaceSketchPipeline`. With `auto`, torch runs each release at first, since it takes half a minute
+            to find the fastest engine.
 
     Attributes:
-        offers: what visitors call a release -> its weights. Visitors choose from these names, and see no path.
+        offers: the weights behind each name. Visitors choose from the names and never see a path.
 
     Raises:
-        WeightsError: it cannot be loaded.
+        WeightsError: the release cannot be loaded.
     """
 
     def __init__(self, weights: str, engine: str = "torch") -> None:
@@ -105,9 +105,9 @@ class Models:
         return self.run(lambda pipe: getattr(pipe, direction)(picture, **choices), name).result()
 
     def figures(self, name: str) -> str:
-        """What the model card of a release says about how good it is: Markdown, or nothing.
+        """Return the figures in the model card of a release, as Markdown, or an empty string.
 
-        The release is loaded, which may take a while and must not keep the others waiting.
+        This loads the release, which may take a while and must not keep other visitors waiting.
         """
         weights = self._weights(name)
         revision = self.load(weights).revision
@@ -123,14 +123,14 @@ class Models:
         return found[1] if found else ""
 
     async def live(self, socket: WebSocket) -> None:
-        """Convert the pictures of a stream: JPEG in and out, in order; a sentence comes back where something is wrong.
+        """Convert the pictures of a stream in order. Each JPEG is answered with a JPEG, or a sentence on an error.
 
-        A client sends its next picture when an answer is there. So the newest counts, and all viewers take turns.
+        A client sends the next picture when an answer arrives, so it always sends its newest, and viewers take turns.
         """
         direction, name = socket.path_params["direction"], socket.query_params.get("weights") or self.first
         await socket.accept()
         if direction not in [*Direction] or name not in self.offers:
-            await socket.close(1008, "There is no such direction, or no such weights.")
+            await socket.close(1008, "Unknown direction or weights.")
             return
 
         def decode(data: bytes | None) -> Image.Image:

@@ -2,4 +2,4 @@
 
 
 class TrainingError(Exception):
-    """Training cannot start or go on; the message says why and what to do."""
+    """Training cannot start or continue. The message says why and what to do."""

@@ -1,4 +1,4 @@
-"""What training does once an epoch."""
+"""The end of an epoch."""
 
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,12 @@ from ..release import WeightsError, read
 
 
 def write_release(pipeline: FaceSketchPipeline, folder: Path, samples: Image.Image, losses: Path, **card: Any) -> None:
-    """Write a release folder, whole or not at all, and point `latest` beside it to it.
+    """Write a release folder completely or not at all, and point `latest` to it.
 
     Args:
-        samples: the picture grid. losses: losses.csv, to draw. card: what the model card says, see `make_card`.
+        samples: the picture grid.
+        losses: losses.csv, whose curves are drawn.
+        card: the facts of the model card, see `make_card`.
     """
     with atomic(folder) as partial:
         pipeline.save_pretrained(partial, model_card_kwargs=card | {"samples": True, "curves": losses.exists()})

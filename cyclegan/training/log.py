@@ -14,8 +14,8 @@ from ..files import atomic
 from . import TrainingError
 from .state import last_good
 
-WON = 0.01  # a discriminator loss that leaves its generator nothing to learn; 0.25 is even
-INVERTED = -0.2  # a luminance correlation that is no accident any more
+WON = 0.01  # a discriminator loss that leaves its generator nothing to learn; 0.25 is undecided
+INVERTED = -0.2  # a luminance correlation that is no longer an accident
 
 
 def append_row(path: Path, row: dict[str, Any]) -> None:
@@ -86,8 +86,8 @@ def alarms(means: dict[str, float]) -> Iterator[tuple[str, str]]:
         if (loss := means[f"{domain}_discriminator"]) < WON:
             yield (
                 f"{domain} discriminator",
-                f"the {domain} discriminator wins outright (its loss is {loss:.3f}; 0.25 would be even), and its "
-                "generator learns little from it. Try --spectral-norm, --differentiable-augmentation or a larger pool.",
+                f"the {domain} discriminator wins outright (its loss is {loss:.3f}; 0.25 means undecided), so its "
+                "generator learns little. Try --spectral-norm, --differentiable-augmentation or a larger pool.",
             )
         if (correlation := means[f"{domain}_correlation"]) < INVERTED:
             yield (

@@ -1,4 +1,4 @@
-"""A training state: one safetensors file with a tree of tensors, and in its header the facts that are no tensors."""
+"""A training state: one safetensors file with a tree of tensors, and all other facts in its header."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from torch import Tensor
 from ..files import atomic, point
 from . import TrainingError
 
-# What a resumed run must share with its state; every other flag may change
+# A resumed run must have these in common with its state. Every other flag may change
 FIXED = (
     "batch_size",
     "width",
@@ -41,7 +41,8 @@ def save_state(states: Path, step: int, tree: Tree, facts: dict[str, Any], keep:
     """Write `states/step-N.safetensors`, point `latest` to it and delete all but the newest `keep` states.
 
     Args:
-        tree: nested dictionaries whose leaves are tensors, or what JSON can hold. facts: what JSON can hold.
+        tree: nested dictionaries whose leaves are tensors or JSON values.
+        facts: JSON values.
     """
     target = states / f"step-{step:08d}.safetensors"
     leaves = dict(_flatten(tree))
@@ -86,12 +87,12 @@ def check_finite(tree: Tree, step: int, states: Path) -> None:
 
 
 def fingerprint(names: Sequence[str]) -> str:
-    """How many pictures there are, and a hash of their names: a run cannot go on with others."""
+    """Return the number of pictures and a hash of their names, because a run cannot continue with others."""
     return f"{len(names)} ({hashlib.sha256(chr(10).join(names).encode(errors='surrogateescape')).hexdigest()[:8]})"
 
 
 def load_newest(states: Path, state: dict[str, Any], config: Any, pictures: dict[str, str]) -> tuple[int, float]:
-    """Bring every part of the newest state back: its step and the best score so far, or the start's if there is none.
+    """Load the newest state, and return its step and best score. Without a state, return those of the start.
 
     Args:
         state: the parts, by name. config: the settings. pictures: the fingerprint of each domain.
@@ -117,7 +118,7 @@ def load_newest(states: Path, state: dict[str, Any], config: Any, pictures: dict
 
 
 def load_state(path: Path) -> tuple[int, Tree, dict[str, Any]]:
-    """Read a state back: its step, tree and facts.
+    """Read a state and return its step, tree and facts.
 
     Raises:
         TrainingError: the file is damaged.
