@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, cast
 from zipfile import ZipFile
 
 import gradio as gr
@@ -27,9 +27,10 @@ from starlette.types import Scope
 from cyclegan.directions import Direction
 from cyclegan.engines.build import EngineError
 from cyclegan.engines.web import export_web
-from cyclegan.faces import SEARCHED, find_face, fit_square
+from cyclegan.faces import LARGEST, SMALLEST, Frame, Framing, frame, frame_square
 from cyclegan.images import ImageError, open_image, resize_to
 from cyclegan.pipeline import FaceSketchPipeline
+from cyclegan.prepare import judge
 from cyclegan.release import EMBEDDED, WeightsError
 from cyclegan.space.archives import list_pictures, png_name
 from cyclegan.space.serving import Models
@@ -40,6 +41,7 @@ EXAMPLES = {"photo": ROOT / "examples" / "photos", "sketch": ROOT / "examples" /
 TEXTS = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in (WEB / "texts").glob("*.json")}
 text: Any = gr.I18n(**TEXTS)  # a language is a file; what goes wrong is told in English
 FRAMINGS = ("face", "middle", "whole")
+OPENED = 640  # pixels of the shorter side to which a picture is opened: enough to find a face and to convert it
 HEIGHT = 400  # of a picture on the page, in pixels
 MAX_UPLOAD = 50 * 2**20  # bytes a file
 MAX_BATCH = 200  # pictures at once
@@ -83,13 +85,13 @@ def read_upload(sent: dict[str, Any]) -> Image.Image:
         if not inside:
             raise ImageError("This picture was not sent to this app. Upload it first.")
         # Enough to find a face and to convert it
-        picture = open_image(path, name or "This picture", SEARCHED, apart=True)
+        picture = open_image(path, name or "This picture", OPENED, apart=True)
     elif url.startswith("data:"):  # of an API client
         try:
             content = base64.b64decode(url.partition(",")[2])
         except ValueError:
             raise ImageError("This picture is no valid base64: send data:image/png;base64,... as its url.") from None
-        picture = open_image(content, size=SEARCHED, apart=True)
+        picture = open_image(content, size=OPENED, apart=True)
     else:
         raise ImageError(
             'This is no picture: send {"path": ...} of a file that was uploaded to this app, or {"url": '
@@ -122,26 +124,34 @@ def write(picture: Image.Image) -> str:
     return file.name
 
 
-def frame(picture: Image.Image, framing: str, own: Square | None = None) -> tuple[Image.Image, Square | None]:
-    """Crop a picture to the part to convert, and return it with its square.
-
-    Args:
-        framing: one of FRAMINGS, or "own" for the visitor's own square. Without a face or a square, the middle is used.
-            "whole" has no square.
-    """
+def choose(picture: Image.Image, framing: str, own: Square | None, size: int) -> Frame:
+    """Choose what is converted: one of FRAMINGS, or the visitor's own square; the middle if there is none."""
     if framing not in (*FRAMINGS, "own"):
         raise ImageError(f"There is no framing {framing!r}: it is {', '.join(FRAMINGS)} or own.")
-    if framing == "whole":
-        return picture, None
-    unit = min(picture.size)
-    x, y, side = picture.width / 2, picture.height / 2, float(unit)
-    if framing == "own" and own:
-        left, top, side = (unit * length for length in _checked(own))
-        x, y = left + side / 2, top + side / 2
-    elif framing != "middle" and (found := find_face(picture)):
-        x, y, side = found
-    left, top, side = fit_square(picture.size, x, y, side)
-    return picture.crop((left, top, left + side, top + side)), [left / unit, top / unit, side / unit]
+    if framing != "own":
+        return frame(picture, cast(Framing, framing), size)[0]
+    if not own:
+        return frame(picture, "middle", size)[0]
+    left, top, side = (min(picture.size) * length for length in _checked(own))
+    return frame_square(picture, left + side / 2, top + side / 2, side, size)
+
+
+def tell(chosen: Frame, direction: Direction) -> None:
+    """Tell a visitor why the result may not be what was expected."""
+    kind = judge(chosen.image)
+    if kind == "blank":
+        gr.Info("There is nothing in this picture, so the answer is a blank page.")
+    elif not chosen.found:
+        gr.Info("No face was found, so the middle is converted. Drag the square if the face is elsewhere.")
+    elif kind == "photo" and direction.source == "sketch":
+        gr.Info("This looks like a photo, not like a drawing.")
+
+
+def cut_out(picture: Image.Image, square: tuple[int, int, int] | None) -> Image.Image:
+    if square is None:
+        return picture
+    left, top, side = square
+    return picture.crop((left, top, left + side, top + side))
 
 
 def _checked(own: Any) -> Square:
@@ -202,11 +212,15 @@ def conversion_page(
         if sent is None:
             return None, gr.Gallery(visible=False), None
         with friendly():
-            framed, square = frame(read_upload(sent), framing, own)
-            converted = models.convert(direction, name, framed)
+            picture = read_upload(sent)
+            chosen = choose(picture, framing, own, models.image_size)
+            tell(chosen, direction)
+            converted = chosen.turn_back(models.convert(direction, name, chosen.image, size="own"))
             # The visitor's own square stays: it may have been moved again meanwhile
+            unit = min(picture.size)
+            square = chosen.square and [length / unit for length in chosen.square]
             shown = gr.skip() if framing == "own" and own else square
-            pair = write(resize_to(framed, min(converted.size))), write(converted)
+            pair = write(resize_to(cut_out(picture, chosen.square), min(converted.size))), write(converted)
             return pair, gr.Gallery(visible=False), shown
 
     def go_back(sent: list[dict[str, Any]] | None, name: str) -> gr.Gallery:
@@ -273,8 +287,8 @@ def batch_page(models: Models, weights: gr.Dropdown) -> None:
         with ZipFile(target, "w") as archive:
             for source, read in progress.tqdm(pictures[:MAX_BATCH], unit="pictures"):
                 try:
-                    framed, _ = frame(open_image(read(), source, SEARCHED, apart=True), framing)
-                    picture = models.convert(direction, name, framed)
+                    chosen = choose(open_image(read(), source, OPENED, apart=True), framing, None, models.image_size)
+                    picture = chosen.turn_back(models.convert(direction, name, chosen.image, size="own"))
                 except ImageError as error:
                     problems.append(str(error))
                     continue
@@ -294,16 +308,35 @@ def endpoint(models: Models, direction: Direction) -> None:
     """Add the endpoint /photo_to_sketch or /sketch_to_photo for gradio_client, plain HTTP and MCP."""
     given, made = direction.source, direction.target
 
-    def convert(image: dict[str, Any] | None) -> str:
+    def convert(image: dict[str, Any] | None, framing: str = "face", size: int | None = None) -> str:
         with friendly():
-            return write(models.convert(direction, models.first, read_upload(need(image))))
+            picture = read_upload(need(image))
+            size = models.image_size if size is None else size
+            if type(size) is not int or not SMALLEST <= size <= LARGEST:
+                raise ImageError(f"size is from {SMALLEST} to {LARGEST} pixels; got {size!r}.")
+            chosen = choose(picture, framing, None, size)
+            return write(chosen.turn_back(models.convert(direction, models.first, chosen.image, size="own")))
 
     convert.__name__ = direction  # what an MCP client sees
     gr.on(
-        [], convert, gr.Image(label=given, visible=False), gr.Image(label=made, format="png", visible=False),
+        [], convert,
+        [
+            gr.Image(label=given, visible=False),
+            gr.Radio(list(FRAMINGS), value="face", label="framing", visible=False),
+            gr.Number(models.image_size, label="size", precision=0, visible=False),
+        ],
+        gr.Image(label=made, format="png", visible=False),
         preprocess=False, api_name=direction, concurrency_id="convert", concurrency_limit=READERS,
-        api_description=f"Make a {made} of the face in a {given}. The whole picture is converted and keeps its shape.",
+        api_description=f"Make a {made} of the face in a {given}. framing: the largest face, the middle, which is also "
+        "taken where there is no face, or the whole picture, whose shape is kept. size: the result's shorter side.",
     )  # fmt: skip
+
+
+class Blocks(gr.Blocks):
+    """Gradio's, in which plain HTTP may leave out what has a default, as gradio_client and MCP may."""
+
+    def validate_inputs(self, block_fn: Any, inputs: list[Any]) -> None:
+        inputs += [block.value for block in block_fn.inputs[len(inputs) :]]
 
 
 def build(models: Models) -> gr.Blocks:
@@ -311,7 +344,7 @@ def build(models: Models) -> gr.Blocks:
         with friendly():
             return models.figures(name)
 
-    with gr.Blocks(title="Face photo ↔ sketch") as demo:
+    with Blocks(title="Face photo ↔ sketch") as demo:
         gr.Markdown(text("title"))
         weights = gr.Dropdown(list(models.offers), value=models.first, label=text("weights"), render=False)
         with gr.Tabs() as tabs:

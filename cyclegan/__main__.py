@@ -19,6 +19,7 @@ from .engines.export import export as export_pipeline
 from .engines.web import export_web
 from .evaluation.metrics import PROTOCOL, SIZE, load_pairs
 from .evaluation.report import Page, as_text, make_report
+from .faces import Framing
 from .files import atomic, explain
 from .hub.client import HubError
 from .hub.deploy import deploy as deploy_space
@@ -34,6 +35,9 @@ def convert(
     inputs: tyro.conf.Positional[tuple[Path, ...]],
     to: Literal["sketch", "photo"],
     out: Path,
+    framing: Framing = "face",
+    size: int | Literal["own"] | None = None,
+    prepare: bool = True,
     weights: str = str(EMBEDDED),
     engine: str = "torch",
     style: str | None = None,
@@ -51,6 +55,12 @@ def convert(
         to: What to make: a sketch of each photo, or a photo of each sketch.
         out: Folder for the results, PNG files and videos with the names and subfolders of the inputs. Existing files
             are left alone.
+        framing: What of a picture is converted: the largest face, each of the faces, the middle square, which is also
+            taken where there is no face, or the whole. Videos are always converted whole.
+        size: The shorter side of the results in pixels, up to 1024, or each picture's own. Not given: that of the
+            training, 256 for the embedded weights.
+        prepare: Even out shadows, coloured paper, faint strokes and white on black in drawings, and the light of dark
+            or faded photos.
         weights: A release: a folder, or a repository on the Hub, USER/REPO[@REVISION]. Default: the embedded weights.
         engine: What runs the generator on a CPU. auto measures first, which pays off from a few hundred pictures on;
             see docs/performance.md.
@@ -69,7 +79,8 @@ def convert(
         choices = {"style": style}
     elif style:
         raise ChoiceError("--style is for --to sketch: a photo is painted in one style.")
-    return convert_files(inputs, Direction.to(to), out, weights, engine, choices)
+    choices |= {"framing": framing, "size": size, "prepare": prepare}
+    return convert_files(inputs, Direction.to(to), out, weights, engine, **choices)
 
 
 def evaluate(

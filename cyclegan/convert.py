@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from itertools import chain, count
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from PIL import Image
@@ -20,11 +21,13 @@ from tqdm import tqdm
 from .data.sources import DataError, find_images
 from .directions import Direction
 from .extras import extra
+from .faces import LARGEST, Frame, Framing, frame
 from .files import atomic
-from .images import ENDINGS, ImageError, open_image, resize_to
+from .images import ENDINGS, ImageError, open_image
 from .pipeline import BATCH, FaceSketchPipeline
 from .video import FORMATS, convert_video
 
+FRAMED: dict[str, Any] = {"framing": "face", "size": None, "prepare": True}  # what is chosen here, if not given
 Job = tuple[Path, Path]  # an input, and where its result goes
 Run = Callable[[list[Image.Image]], list[Image.Image]]
 
@@ -46,6 +49,7 @@ class Done:
     pictures: int
     seconds: float
     failed: list[str]
+    faceless: list[str]  # the pictures of which the middle was converted
 
 
 def convert(
@@ -54,12 +58,13 @@ def convert(
     out: Path,
     weights: str,
     engine: str = "torch",
-    choices: dict[str, Any] | None = None,
+    **choices: Any,
 ) -> int:
     """Convert pictures to PNG files and videos to videos in `out`, and print a summary.
 
     Args:
-        choices: the style or the colours, as the pipeline's method of this direction takes them.
+        choices: as the pipeline's method of this direction takes them; but `framing` is `face` if it is not given. Of
+            several faces in a picture the second and further get a number: `name-2.png`. Videos are converted whole.
 
     Returns:
         The exit code: 1 if any input was skipped.
@@ -69,10 +74,10 @@ def convert(
             `from_pretrained`. OSError: the results cannot be written.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        return _convert_together(inputs, direction, out, weights, engine, choices or {})
+        return _convert_together(inputs, direction, out, weights, engine, choices)
     plan = make_plan(inputs, out)
     pipe = FaceSketchPipeline.from_pretrained(weights, direction=direction, engine=engine)
-    return _report(plan, [_work(pipe, direction, choices or {}, plan.pictures, plan.videos)], out)
+    return _report(plan, [_work(pipe, direction, choices, plan.pictures, plan.videos)], out)
 
 
 def _convert_together(
@@ -106,14 +111,19 @@ def _work(
     videos: list[Job],
     quiet: bool = False,
 ) -> Done:
-    run = partial(getattr(pipe, direction), **choices)
+    framing, size, prepare = (choices.pop(name, given) for name, given in FRAMED.items())
+    size = size or pipe.image_size
+    run = partial(getattr(pipe, direction), size="own", **choices)
     run([])  # a style or colour that this release has not is told before anything is read
     start = time.perf_counter()
-    failed = _convert_pictures(run, pipe.image_size, pictures, quiet)
-    done = Done(len(pictures) - len(failed), time.perf_counter() - start, failed)
+    failed, faceless = _convert_pictures(partial(run, prepare=prepare), framing, size, pictures, quiet)
+    done = Done(len(pictures) - len(failed), time.perf_counter() - start, failed, faceless)
     for source, target in videos:
         try:
-            convert_video(source, target, run, pipe.image_size, quiet)
+            # Not prepared, since a picture that is prepared beside one that is not would flicker
+            convert_video(
+                source, target, partial(run, prepare=False), pipe.image_size if size == "own" else size, quiet
+            )
         except ImageError as error:
             done.failed.append(str(error))
         except OSError as error:
@@ -127,41 +137,52 @@ def _unwritten(target: Path, error: OSError) -> str:
     return f"{target} cannot be written: {error.strerror or error}."
 
 
-def _convert_pictures(run: Run, size: int, jobs: list[Job], quiet: bool) -> list[str]:
-    """Convert pictures to PNG files and return a sentence for each file that cannot be read.
+def _convert_pictures(
+    run: Run, framing: Framing, size: int | Literal["own"], jobs: list[Job], quiet: bool
+) -> tuple[list[str], list[str]]:
+    """Convert pictures to PNG files; the files that cannot be read, a sentence each, and those without a face.
 
     One thread at a time uses the generator, which takes all cores or the GPU. The others read and write meanwhile.
     """
     generator = Lock()
+    planned = {target for _, target in jobs}
+    opened = LARGEST if size == "own" else size if framing == "whole" else 3 * size  # a face is a part of it
 
-    def work(batch: list[Job]) -> list[str]:
-        images, targets, failed = [], [], []
+    def work(batch: list[Job]) -> tuple[list[str], list[str]]:
+        made: list[tuple[Frame, Path]] = []
+        failed, faceless = [], []
         for source, target in batch:
             try:
-                images.append(resize_to(open_image(source, size=size), size))
-                targets.append(target)
+                frames = frame(open_image(source, size=opened), framing, size)
             except ImageError as error:
                 failed.append(str(error))
+                continue
+            numbered = (target.with_stem(f"{target.stem}-{number}") for number in count(2))
+            free = (path for path in numbered if path not in planned and not path.exists())
+            made += zip(frames, chain([target], free), strict=False)
+            faceless += [] if frames[0].found else [str(source)]
         with generator:
-            results = run(images)
-        for target, result in zip(targets, results, strict=True):
+            results = run([one.image for one, _ in made])
+        for (one, target), result in zip(made, results, strict=True):
             try:
-                with atomic(target) as partial:
-                    result.save(partial, "PNG", compress_level=1)  # a third of the time, a tenth larger
+                with atomic(target) as beside:
+                    one.turn_back(result).save(beside, "PNG", compress_level=1)  # a third of the time, a tenth larger
             except OSError as error:
                 failed.append(_unwritten(target, error))
-        return failed
+        return failed, faceless
 
     batches = [jobs[start : start + BATCH] for start in range(0, len(jobs), BATCH)]
     failed: list[str] = []
+    faceless: list[str] = []
     with (
         ThreadPoolExecutor((os.cpu_count() or 1) + 1) as threads,
         tqdm(total=len(jobs), unit="picture", disable=quiet or not jobs) as bar,
     ):
-        for batch, sentences in zip(batches, threads.map(work, batches), strict=True):
-            failed += sentences
+        for batch, (unread, without) in zip(batches, threads.map(work, batches), strict=True):
+            failed += unread
+            faceless += without
             bar.update(len(batch))
-    return failed
+    return failed, faceless
 
 
 def _report(plan: Plan, parts: list[Done], out: Path) -> int:
@@ -171,6 +192,9 @@ def _report(plan: Plan, parts: list[Done], out: Path) -> int:
     rate = f", {pictures / seconds:.1f} pictures a second" if pictures else ""
     there = f"; {plan.there} existed already and were left alone" if plan.there else ""
     print(f"{written} written to {out}{rate}{there}.")
+    if faceless := [name for part in parts for name in part.faceless]:
+        names = ", ".join(faceless[:3]) + (" and others" if len(faceless) > 3 else "")
+        print(f"No face was found in {len(faceless)}, so the middle was converted: {names}.", file=sys.stderr)
     for problem in problems:
         print(f"Skipped: {problem}", file=sys.stderr)
     return 1 if problems else 0

@@ -13,10 +13,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from .decoding import ENDINGS, MAX_PIXELS, MIN_SIDE, REDUCING_GAP, ImageError, decode
+from .prepare import prepare_photo, prepare_sketch
 
 __all__ = [
-    "ENDINGS", "ImageError", "crop_square", "denormalise", "normalise", "open_image", "pad_to_multiple", "resize_to",
-    "to_image", "to_tensor",
+    "ENDINGS", "ImageError", "crop_square", "denormalise", "normalise", "open_image", "pad_to_multiple",
+    "prepare_photo", "prepare_sketch", "resize_to", "to_image", "to_tensor",
 ]  # fmt: skip
 
 Openable = str | Path | bytes | Image.Image

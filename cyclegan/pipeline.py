@@ -1,9 +1,9 @@
 """FaceSketchPipeline: two generators that convert PIL pictures to PIL pictures."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Self, overload
+from typing import Any, Literal, Self, TypedDict, Unpack, overload
 
 import torch
 from huggingface_hub import ModelCard, ModelHubMixin
@@ -11,16 +11,41 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from .devices import choose_device, choose_dtype
 from .directions import Direction
 from .engines.build import Engine, EngineError, build
 from .engines.choose import choose, choose_apart
+from .faces import Framing, frame
 from .hub.card import make_card
-from .images import crop_square, normalise, open_image, pad_to_multiple, resize_to, to_image, to_tensor
+from .images import crop_square, normalise, open_image, pad_to_multiple, to_image, to_tensor
 from .networks import Generator
 from .palette import ChoiceError, make_palette, read_palette
+from .prepare import is_blank, prepare_photo, prepare_sketch
 from .release import EMBEDDED, HubUnreachableError, WeightsError, fetch, read, write
 
 BATCH = 8  # pictures converted at once: enough for all cores, and few enough for a small machine
+
+
+Images = list[Image.Image]
+One = Literal["face", "middle", "whole"]  # the framings that give one picture for one
+
+
+class Options(TypedDict, total=False):
+    """What both ways of a pipeline take beside the pictures and the framing: see `photo_to_sketch`."""
+
+    size: int | Literal["own"] | None
+    prepare: bool
+
+
+class Styled(Options, total=False):
+    style: str | None
+
+
+class Coloured(Options, total=False):
+    skin: str | None
+    hair: str | None
+    background: str | None
+    like: Image.Image | None
 
 
 class FaceSketchPipeline(
@@ -72,8 +97,8 @@ class FaceSketchPipeline(
             )
         self.styles = list(styles)
         self.image_size = image_size
-        self.device = _choose_device(device)
-        self.dtype = _choose_dtype(dtype, self.device)
+        self.device = choose_device(device)
+        self.dtype = choose_dtype(dtype, self.device)
         given = zip(Direction, (sketch_generator, photo_generator), strict=True)
         self.generators = {name: one.eval().to(self.device, self.dtype) for name, one in given if one is not None}
         self.engines: dict[Direction, str] = {}
@@ -118,65 +143,58 @@ class FaceSketchPipeline(
         return self.generators[direction]
 
     @overload
-    def photo_to_sketch(self, images: Image.Image, style: str | None = None) -> Image.Image: ...
+    def photo_to_sketch(self, images: Image.Image, framing: One = ..., **more: Unpack[Styled]) -> Image.Image: ...
     @overload
-    def photo_to_sketch(self, images: list[Image.Image], style: str | None = None) -> list[Image.Image]: ...
+    def photo_to_sketch(self, images: Images, framing: One = ..., **more: Unpack[Styled]) -> Images: ...
+    @overload
+    def photo_to_sketch(self, images: Any, framing: Framing, **more: Unpack[Styled]) -> Any: ...
     def photo_to_sketch(
-        self, images: Image.Image | list[Image.Image], style: str | None = None
-    ) -> Image.Image | list[Image.Image]:
+        self, images: Any, framing: Framing = "whole", *, style: str | None = None, **more: Unpack[Options]
+    ) -> Any:
         """Draw the face in a photo: one RGB picture for one, a list for a list.
 
-        Any size and mode goes in; out comes a picture of the same shape with its shorter side at `image_size`.
+        Any size and mode goes in. A warning is given where no face is found, or there is nothing in a picture: the
+        answer to a blank page is a blank page.
 
         Args:
+            framing: what is converted: `whole`, the default, gives a picture of the same shape. `face` gives the
+                square around the largest face, `faces` a list of the squares of all, `middle` the middle square,
+                which is also taken where there is no face. A tilted head is turned upright and its picture back.
             style: one of `styles`; None leaves it to the model.
+            size: the shorter side of the result in pixels, `own` for that of the picture (up to 1024), or nothing for
+                `image_size`.
+            prepare: whether a very dark or faded photo is brought to a normal range of light first; True if not given.
 
         Raises:
-            ImageError: a picture is damaged, tiny or huge. ChoiceError: there is no such style.
+            ImageError: a picture is damaged, tiny or huge. ChoiceError: there is no such style. ValueError: there is
+                no such framing or size.
         """
-        return self._convert(self.sketch_generator, images, self.style_condition(style))
+        condition = self.style_condition(style)
+        return self._convert(self.sketch_generator, prepare_photo, images, framing, condition, **more)
 
     @overload
-    def sketch_to_photo(
-        self,
-        images: Image.Image,
-        *,
-        skin: str | None = None,
-        hair: str | None = None,
-        background: str | None = None,
-        like: Image.Image | None = None,
-    ) -> Image.Image: ...
+    def sketch_to_photo(self, images: Image.Image, framing: One = ..., **more: Unpack[Coloured]) -> Image.Image: ...
     @overload
+    def sketch_to_photo(self, images: Images, framing: One = ..., **more: Unpack[Coloured]) -> Images: ...
+    @overload
+    def sketch_to_photo(self, images: Any, framing: Framing, **more: Unpack[Coloured]) -> Any: ...
     def sketch_to_photo(
-        self,
-        images: list[Image.Image],
-        *,
-        skin: str | None = None,
-        hair: str | None = None,
-        background: str | None = None,
-        like: Image.Image | None = None,
-    ) -> list[Image.Image]: ...
-    def sketch_to_photo(
-        self,
-        images: Image.Image | list[Image.Image],
-        *,
-        skin: str | None = None,
-        hair: str | None = None,
-        background: str | None = None,
-        like: Image.Image | None = None,
-    ) -> Image.Image | list[Image.Image]:
+        self, images: Any, framing: Framing = "whole", *, skin: str | None = None, hair: str | None = None,
+        background: str | None = None, like: Image.Image | None = None, **more: Unpack[Options],
+    ) -> Any:  # fmt: skip
         """Paint a photo from a drawn face; in and out as in `photo_to_sketch`.
 
         Args:
+            framing, size: as in `photo_to_sketch`.
             skin, hair, background: colours as CSS writes them, `#e0ac69` or `black`. None leaves one to the model.
             like: a photo of a framed face, whose colours are taken where none are given.
+            prepare: whether shadows, coloured paper and fills, white on black and faint strokes are evened out first.
 
         Raises:
-            ImageError: a picture is damaged, tiny or huge. ChoiceError: that is no colour, or this release has no
-                palette.
+            As in `photo_to_sketch`. ChoiceError: that is no colour, or this release has no palette.
         """
         palette = self.palette_condition(skin=skin, hair=hair, background=background, like=like)
-        return self._convert(self.photo_generator, images, palette)
+        return self._convert(self.photo_generator, prepare_sketch, images, framing, palette, **more)
 
     def style_condition(self, style: str | None) -> Tensor | None:
         """What `translate` is to be given for a style: (1, styles).
@@ -208,24 +226,40 @@ class FaceSketchPipeline(
         return palette.flatten(1)
 
     def _convert(
-        self, generator: Generator, images: Image.Image | list[Image.Image], condition: Tensor | None
-    ) -> Image.Image | list[Image.Image]:
-        if isinstance(images, Image.Image):
-            return self._convert_list(generator, [images], condition)[0]
-        return self._convert_list(generator, images, condition)
+        self,
+        generator: Generator,
+        step: Callable[[Image.Image], Image.Image],
+        images: Image.Image | Images,
+        framing: Framing,
+        condition: Tensor | None,
+        size: int | Literal["own"] | None = None,
+        prepare: bool = True,
+    ) -> Any:
+        given = [images] if isinstance(images, Image.Image) else images
+        frames = [frame(open_image(image), framing, size or self.image_size) for image in given]
+        if missed := sum(not found[0].found for found in frames):
+            warnings.warn(f"No face was found in {missed} of {len(given)}: the middle is converted.", stacklevel=3)
+        pictures = [step(one.image) if prepare else one.image for found in frames for one in found]
+        results = iter(self._run(generator, pictures, condition, prepare))
+        converted = [[one.turn_back(next(results)) for one in found] for found in frames]
+        made = converted if framing == "faces" else [first for first, *_ in converted]
+        return made[0] if isinstance(images, Image.Image) else made
 
-    def _convert_list(
-        self, generator: Generator, images: list[Image.Image], condition: Tensor | None
-    ) -> list[Image.Image]:
-        tensors = [to_tensor(resize_to(open_image(image), self.image_size)) for image in images]
+    def _run(self, generator: Generator, images: Images, condition: Tensor | None, blank_for_blank: bool) -> Images:
+        """Convert pictures of the working size, those of one shape together."""
         converted: dict[int, Image.Image] = {}
-        by_shape: dict[torch.Size, list[int]] = {}
-        for number, tensor in enumerate(tensors):
-            by_shape.setdefault(tensor.shape, []).append(number)
+        by_shape: dict[tuple[int, int], list[int]] = {}
+        for number, image in enumerate(images):
+            if blank_for_blank and is_blank(image):  # instance norm makes stripes of nothing
+                converted[number] = Image.new("RGB", image.size, "white")
+            else:
+                by_shape.setdefault(image.size, []).append(number)
+        if converted:
+            warnings.warn(f"{len(converted)} of {len(images)} are blank, and so is the answer.", stacklevel=4)
         for numbers in by_shape.values():
             for start in range(0, len(numbers), BATCH):
                 batch = numbers[start : start + BATCH]
-                pixels = torch.stack([tensors[number] for number in batch]).to(self.device)
+                pixels = torch.stack([to_tensor(images[number]) for number in batch]).to(self.device)
                 pictures = self.translate(generator, normalise(pixels), condition)
                 converted |= {number: to_image(picture) for number, picture in zip(batch, pictures, strict=True)}
         return [converted[number] for number in range(len(images))]
@@ -320,24 +354,3 @@ class FaceSketchPipeline(
             directions=list(self.generators),
             **kwargs,
         )
-
-
-def _choose_device(device: str | torch.device) -> torch.device:
-    if device != "auto":
-        return torch.device(device)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def _choose_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
-    if isinstance(dtype, torch.dtype):
-        return dtype
-    if dtype == "auto":
-        if device.type != "cuda":
-            return torch.float32
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    names = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-    if dtype not in names:
-        raise ValueError(f"dtype must be 'auto', {', '.join(map(repr, names))} or a torch.dtype; got {dtype!r}.")
-    return names[dtype]

@@ -65,12 +65,20 @@ def test_a_picture_is_converted_as_the_pipeline_does(
     client: Client, release: Path, tmp_path: Path, direction: str
 ) -> None:
     picture(0, (300, 200)).save(tmp_path / "face.png")
-    result = client.predict(handle_file(tmp_path / "face.png"), api_name=f"/{direction}")
-    expected = getattr(FaceSketchPipeline.from_pretrained(release, device="cpu"), direction)(picture(0, (300, 200)))
-    with Image.open(result) as image:
-        assert image.format == "PNG"
-        assert image.size == (48, SIZE)
-        assert image.convert("RGB").tobytes() == expected.tobytes()
+    pipe, face = FaceSketchPipeline.from_pretrained(release, device="cpu"), handle_file(tmp_path / "face.png")
+    results: dict[tuple[int, int], tuple[str, dict[str, Any]]] = {
+        (48, SIZE): (client.predict(face, "whole", api_name=f"/{direction}"), {}),
+        (SIZE, SIZE): (client.predict(face, api_name=f"/{direction}"), {"framing": "face"}),
+        (64, 64): (client.predict(face, "middle", 64, api_name=f"/{direction}"), {"framing": "middle", "size": 64}),
+    }
+    for size, (result, options) in results.items():
+        with Image.open(result) as image:
+            assert image.format == "PNG"
+            assert image.size == size
+            expected = getattr(pipe, direction)(picture(0, (300, 200)), **options)
+            assert image.convert("RGB").tobytes() == expected.tobytes()
+    with pytest.raises(AppError, match="size is from 16 to 1024 pixels; got 5000"):
+        client.predict(face, "face", 5000, api_name=f"/{direction}")
 
 
 def test_the_two_endpoints_are_what_the_page_of_the_api_shows(client: Client) -> None:
@@ -82,7 +90,7 @@ def test_the_two_endpoints_are_what_the_page_of_the_api_shows(client: Client) ->
 def test_plain_http_may_send_the_picture_itself(app_url: str) -> None:
     (result,) = call(app_url, "photo_to_sketch", [{"url": data_url(picture(0))}])
     with Image.open(io.BytesIO(httpx.get(result["url"]).content)) as image:
-        assert image.size == (38, SIZE)
+        assert image.size == (SIZE, SIZE)
 
 
 def test_who_gets_the_same_picture_gets_a_file_of_their_own(app_url: str) -> None:
@@ -105,7 +113,7 @@ def test_an_mcp_client_finds_both_tools_and_gets_a_picture(app_url: str) -> None
     assert tools == {"photo_to_sketch", "sketch_to_photo"}
     assert not result.isError
     with Image.open(io.BytesIO(base64.b64decode(result.content[0].data))) as image:
-        assert image.size == (38, SIZE)
+        assert image.size == (SIZE, SIZE)
 
 
 def test_both_pages_offer_their_examples(client: Client) -> None:

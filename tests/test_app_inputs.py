@@ -167,14 +167,14 @@ NAN = float("nan")
 )  # fmt: skip
 def test_a_square_of_a_raw_request_is_a_sentence(own: Any) -> None:
     with pytest.raises(ImageError, match=r"own square is \[left, top, side\]"):
-        app.frame(PHOTO, "own", own)
-    assert app.frame(PHOTO, "own", [0.25, 0.25, 0.5])[0].size == (100, 100)
+        app.choose(PHOTO, "own", own, 100)
+    assert app.choose(PHOTO, "own", [0.25, 0.25, 0.5], 100).image.size == (100, 100)
 
 
 @pytest.mark.parametrize("framing", ["eyes", None, 5, ["face"], {}])
 def test_a_framing_that_is_not_on_offer_is_a_sentence(framing: Any) -> None:
     with pytest.raises(ImageError, match=r"There is no framing .*: it is face, middle, whole or own"):
-        app.frame(PHOTO, framing)
+        app.choose(PHOTO, framing, None, 100)
 
 
 # In the batch

@@ -22,7 +22,9 @@ def test_folders_and_files_names_kept_bad_ones_skipped(tmp_path: Path, release: 
     (album / "broken.jpg").write_bytes(b"no picture")
     picture(3).save(tmp_path / "carl.bmp")
 
-    status, printed = convert(album, tmp_path / "carl.bmp", "--to", "sketch", "--out", out, release=release)
+    status, printed = convert(
+        album, tmp_path / "carl.bmp", "--to", "sketch", "--framing", "whole", "--out", out, release=release
+    )
     assert status == 1
     assert "broken.jpg is not a picture" in printed
     written = sorted(str(file.relative_to(out)) for file in out.rglob("*") if file.is_file())

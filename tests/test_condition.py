@@ -153,7 +153,7 @@ def test_a_config_that_says_nonsense_is_refused(conditional: Path, tmp_path: Pat
 def test_the_command_line_takes_style_and_colours(conditional: Path, tmp_path: Path) -> None:
     picture(0).save(tmp_path / "face.png")
     picture(1).save(tmp_path / "other.png")
-    command = ("-m", "cyclegan", "convert", tmp_path / "face.png", "--weights", conditional)
+    command = ("-m", "cyclegan", "convert", tmp_path / "face.png", "--framing", "whole", "--weights", conditional)
     pipe = FaceSketchPipeline.from_pretrained(conditional, device="cpu")
     for number, (flags, wanted) in enumerate((
         (("--to", "sketch", "--style", "soft"), pipe.photo_to_sketch(picture(0), style="soft")),

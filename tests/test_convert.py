@@ -5,6 +5,7 @@ import os
 import resource
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ def test_each_result_has_the_name_of_its_input(
     album: Path, tmp_path: Path, release: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    assert convert((album,), Direction.PHOTO_TO_SKETCH, out, str(release)) == 0
+    assert convert((album,), Direction.PHOTO_TO_SKETCH, out, str(release), framing="whole") == 0
     assert "20 written" in (printed := capsys.readouterr().out)
     assert float(printed.split()[-4]) > 0, "pictures a second"
     pipe = FaceSketchPipeline.from_pretrained(release)
@@ -68,12 +69,12 @@ def test_it_reads_and_writes_while_the_generator_works(
             written.set()
         return files.atomic(target)
 
-    def photo_to_sketch(self: FaceSketchPipeline, batch: list[Image.Image]) -> list[Image.Image]:
+    def photo_to_sketch(self: FaceSketchPipeline, batch: list[Image.Image], **options: Any) -> list[Image.Image]:
         generated.append(batch)
         if len(generated) == 2:
             assert read.wait(60), "no one reads meanwhile"
             assert written.wait(60), "no one writes meanwhile"
-        return real_run(self, batch)
+        return real_run(self, batch, **options)
 
     monkeypatch.setattr(cyclegan.convert, "open_image", open_image)
     monkeypatch.setattr(cyclegan.convert, "atomic", atomic)

@@ -14,7 +14,6 @@ EXTRAS = PROJECT["optional-dependencies"]
 OPTIONAL = (
     "accelerate",
     "av",
-    "cv2",
     "datasets",
     "gradio",
     "nncf",
@@ -36,7 +35,7 @@ from PIL import Image
 from cyclegan import FaceSketchPipeline
 from cyclegan.__main__ import main
 source, release, alone, *arguments = sys.argv[1:]
-FaceSketchPipeline.from_pretrained(release).photo_to_sketch(Image.open(source)).save(alone)
+FaceSketchPipeline.from_pretrained(release).photo_to_sketch(Image.open(source), framing="face").save(alone)
 sys.argv[1:] = arguments
 main()
 """

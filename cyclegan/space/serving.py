@@ -97,7 +97,7 @@ class Models:
         """Convert one picture, in turn.
 
         Args:
-            choices: the style or the colours, as the pipeline's method of this direction takes them.
+            choices: the framing, the style and so on, as the pipeline's method of this direction takes them.
 
         Raises:
             ImageError, ChoiceError, WeightsError: as the pipeline does.
