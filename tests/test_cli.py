@@ -61,8 +61,8 @@ def test_results_inside_the_input_folder_are_not_converted_again(tmp_path: Path,
     ("arguments", "words"),
     [
         (["nowhere.png"], "nowhere.png does not exist"),
-        (["empty"], "No pictures in empty"),
-        ([], "No pictures in no input"),
+        (["empty"], "Found no pictures or videos in empty"),
+        ([], "in an empty list of inputs"),
     ],
 )
 def test_nothing_to_convert_is_a_sentence(tmp_path: Path, release: Path, arguments: list[str], words: str) -> None:

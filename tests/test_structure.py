@@ -102,4 +102,4 @@ def test_there_are_examples_both_ways() -> None:
 def test_the_app_says_in_a_sentence_why_it_cannot_start() -> None:
     result = run("app.py", cwd=ROOT, env=os.environ | {"CYCLEGAN_WEIGHTS": "/nowhere"})
     assert result.returncode == 1
-    assert result.stderr.strip() == "/nowhere is neither a folder nor the name of a repository: USER/REPO."
+    assert result.stderr.strip() == "/nowhere is neither a folder nor a repository name of the form USER/REPO."

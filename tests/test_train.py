@@ -140,7 +140,7 @@ def test_interrupted_within_an_epoch_it_loses_nothing_that_was_saved(
         assert result.returncode == -signal.SIGKILL
     else:
         assert result.returncode == 0, result.stderr
-        assert "Stopped after step 3 with its state saved" in result.stdout
+        assert "Stopped after step 3. The state is saved" in result.stdout
     assert f"Resumed after step {saved}" in train(dataset, output, "--max-steps", "6", "--resume")
     assert_equal(output, uninterrupted)
     assert [row[0] for row in losses(output)] == [1, 2, 3, 4, 5, 6]
@@ -368,7 +368,7 @@ def test_each_epoch_is_scored_and_the_best_release_kept(dataset: Path, tmp_path:
         (("--max-steps", "7"), "already holds a run. Continue it with --resume"),
         (("--resume", "--width", "8"), "width was 4 and is now 8"),
         (("--resume", "--batch-size", "4"), "batch_size was 2 and is now 4"),
-        (("--gradient-accumulation", "4"), "--batch-size 2 cannot be shared"),
+        (("--gradient-accumulation", "4"), "--batch-size must be a multiple of 4"),
         (("--mixed-precision", "fp16"), "fp16 needs a GPU"),
         (("--resume", "--spectral-norm"), "spectral_norm was False and is now True"),
     ],
