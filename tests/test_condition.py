@@ -13,8 +13,9 @@ from PIL import Image
 from cyclegan import FaceSketchPipeline
 from cyclegan.engines.build import EngineError, build
 from cyclegan.engines.onnx import make_condition_optional, to_onnx
+from cyclegan.images import normalise, to_tensor
 from cyclegan.networks import Generator, PatchDiscriminator
-from cyclegan.palette import PALETTE_SIZE, ChoiceError
+from cyclegan.palette import PALETTE_SIZE, ChoiceError, make_palette, read_palette
 from cyclegan.release import WeightsError
 
 STYLES = ["bold", "fine", "soft"]
@@ -174,3 +175,24 @@ def test_the_command_line_takes_style_and_colours(conditional: Path, tmp_path: P
         assert said in result.stderr
         assert "Traceback" not in result.stderr
         assert not (tmp_path / "no").exists()
+
+
+def test_the_embedded_weights_follow_style_and_skin() -> None:
+    pipe = FaceSketchPipeline.from_pretrained(device="cpu")
+    sketches = [Image.open(file) for file in sorted((ROOT / "examples/sketches").glob("*.png"))[:3]]
+    read, asked = [], []
+    for skin in ("#5b3a24", "#e0ac69", "#f3d6c4"):
+        photos = pipe.sketch_to_photo(sketches, skin=skin)
+        tensors = [normalise(to_tensor(photo.resize((256, 256)))) for photo in photos]
+        read.append(read_palette(torch.stack(tensors))[:, 0, :3].mean(0))
+        asked.append(make_palette(skin=skin)[0, 0, :3])
+    errors = 127.5 * (torch.stack(read) - torch.stack(asked)).abs().mean(1)
+    assert errors[1:].max() < 35, "of 255"
+    assert 127.5 * (read[2] - read[0]).mean() > 40, "dark skin is met halfway: the training photos show little of it"
+
+    photo = Image.open(next((ROOT / "examples/photos").glob("*.png")))
+    drawn = [pixels(pipe.photo_to_sketch(photo, style=style)) for style in pipe.styles]
+    grain = pixels(photo.convert("RGB")) + np.random.default_rng(0).normal(0, 3, (*photo.size[::-1], 3))
+    noisy = pixels(pipe.photo_to_sketch(Image.fromarray(grain.clip(0, 255).astype(np.uint8)), style=pipe.styles[0]))
+    noise = np.abs(noisy - drawn[0]).mean()
+    assert min(np.abs(drawn[0] - drawn[1]).mean(), np.abs(drawn[1] - drawn[2]).mean()) > noise
