@@ -77,7 +77,7 @@ def test_no_pictures_to_fit_are_a_sentence(tmp_path: Path) -> None:
 
 def test_a_file_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(path: Path) -> object:
-        return lambda pictures: torch.from_numpy(np.full(pictures.shape, np.nan, np.float32))
+        return lambda pictures, condition=None: torch.from_numpy(np.full(pictures.shape, np.nan, np.float32))
 
     monkeypatch.setattr(exporting, "run_onnxruntime", broken)
     with pytest.raises(EngineError, match=r"photo_to_sketch\.onnx differs from torch by nan, over the limit of 0\.001"):
