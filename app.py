@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from cyclegan.engines.build import EngineError
 from cyclegan.engines.web import export_web
 from cyclegan.faces import LARGEST, SMALLEST, Frame, Framing, frame, frame_square
 from cyclegan.images import ImageError, open_image, resize_to
+from cyclegan.palette import PARTS, ChoiceError
 from cyclegan.pipeline import FaceSketchPipeline
 from cyclegan.prepare import judge
 from cyclegan.release import EMBEDDED, WeightsError
@@ -58,7 +59,11 @@ def friendly() -> Iterator[None]:
     """Show errors to the visitor in the project's own words."""
     try:
         yield
-    except (ImageError, WeightsError) as error:  # the page would show HTML, and a file's name may hold some
+    except (
+        ChoiceError,
+        ImageError,
+        WeightsError,
+    ) as error:  # the page would show HTML, and a file's name may hold some
         raise gr.Error(html.escape(str(error), quote=False), print_exception=False) from None
 
 
@@ -308,15 +313,33 @@ def endpoint(models: Models, direction: Direction) -> None:
     """Add the endpoint /photo_to_sketch or /sketch_to_photo for gradio_client, plain HTTP and MCP."""
     given, made = direction.source, direction.target
 
-    def convert(image: dict[str, Any] | None, framing: str = "face", size: int | None = None) -> str:
+    def answer(image: dict[str, Any] | None, framing: str, size: int | None, **choices: str) -> str:
         with friendly():
             picture = read_upload(need(image))
             size = models.image_size if size is None else size
             if type(size) is not int or not SMALLEST <= size <= LARGEST:
                 raise ImageError(f"size is from {SMALLEST} to {LARGEST} pixels; got {size!r}.")
             chosen = choose(picture, framing, None, size)
-            return write(chosen.turn_back(models.convert(direction, models.first, chosen.image, size="own")))
+            given = {name: choice for name, choice in choices.items() if choice}
+            return write(chosen.turn_back(models.convert(direction, models.first, chosen.image, size="own", **given)))
 
+    def draw(image: dict[str, Any] | None, framing: str = "face", size: int | None = None, style: str = "") -> str:
+        return answer(image, framing, size, style=style)
+
+    def paint(
+        image: dict[str, Any] | None,
+        framing: str = "face",
+        size: int | None = None,
+        skin: str = "",
+        hair: str = "",
+        background: str = "",
+    ) -> str:
+        return answer(image, framing, size, skin=skin, hair=hair, background=background)
+
+    convert: Callable[..., str] = draw
+    choices, about = ["style"], "style: one of the release's, such as bold."
+    if direction.target == "photo":
+        convert, choices, about = paint, [*PARTS], "skin, hair, background: colours such as #e0ac69 or black."
     convert.__name__ = direction  # what an MCP client sees
     gr.on(
         [], convert,
@@ -324,11 +347,13 @@ def endpoint(models: Models, direction: Direction) -> None:
             gr.Image(label=given, visible=False),
             gr.Radio(list(FRAMINGS), value="face", label="framing", visible=False),
             gr.Number(models.image_size, label="size", precision=0, visible=False),
+            *(gr.Textbox("", label=choice, visible=False) for choice in choices),
         ],
         gr.Image(label=made, format="png", visible=False),
         preprocess=False, api_name=direction, concurrency_id="convert", concurrency_limit=READERS,
         api_description=f"Make a {made} of the face in a {given}. framing: the largest face, the middle, which is also "
-        "taken where there is no face, or the whole picture, whose shape is kept. size: the result's shorter side.",
+        "taken where there is no face, or the whole picture, whose shape is kept. size: the result's shorter side. "
+        f"{about} The model chooses what is left empty.",
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from .engines.build import Engine, EngineError, build
 from .engines.choose import choose, choose_apart
 from .faces import Framing, frame
 from .hub.card import make_card
-from .images import crop_square, normalise, open_image, pad_to_multiple, to_image, to_tensor
+from .images import normalise, open_image, pad_to_multiple, to_image, to_tensor
 from .networks import Generator
 from .palette import ChoiceError, make_palette, read_palette
 from .prepare import is_blank, prepare_photo, prepare_sketch
@@ -187,7 +187,7 @@ class FaceSketchPipeline(
         Args:
             framing, size: as in `photo_to_sketch`.
             skin, hair, background: colours as CSS writes them, `#e0ac69` or `black`. None leaves one to the model.
-            like: a photo of a framed face, whose colours are taken where none are given.
+            like: a photo of a face, whose colours are taken where none are given.
             prepare: whether shadows, coloured paper and fills, white on black and faint strokes are evened out first.
 
         Raises:
@@ -221,8 +221,9 @@ class FaceSketchPipeline(
             raise ChoiceError("This release chooses the colours itself: it was trained without a palette.")
         palette = make_palette(**colours)
         if like is not None:
-            pixels = to_tensor(crop_square(open_image(like), self.image_size))
-            palette = torch.where(palette[..., 3:] > 0, palette, read_palette(normalise(pixels)[None]))
+            (face,) = frame(open_image(like), "face", self.image_size)
+            read = read_palette(normalise(to_tensor(face.image))[None])
+            palette = torch.where(palette[..., 3:] > 0, palette, read)
         return palette.flatten(1)
 
     def _convert(

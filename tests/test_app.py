@@ -79,6 +79,12 @@ def test_a_picture_is_converted_as_the_pipeline_does(
             assert image.convert("RGB").tobytes() == expected.tobytes()
     with pytest.raises(AppError, match="size is from 16 to 1024 pixels; got 5000"):
         client.predict(face, "face", 5000, api_name=f"/{direction}")
+    choice, refused = {
+        "photo_to_sketch": ({"style": "ink"}, "There is no style 'ink': this release has one style only"),
+        "sketch_to_photo": ({"hair": "black"}, "it was trained without a palette"),
+    }[direction]
+    with pytest.raises(AppError, match=refused):
+        client.predict(face, **choice, api_name=f"/{direction}")
 
 
 def test_the_two_endpoints_are_what_the_page_of_the_api_shows(client: Client) -> None:
