@@ -18,7 +18,7 @@ from .images import resize_to
 WEIGHTS = Path(__file__).with_suffix(".safetensors")
 SEARCHED = 192  # the longer side in pixels of what is searched
 STRIDE = 8  # the finder answers for every square of so many pixels
-SURE = 0.15  # of a face, from 0 to 1: below it nothing is found
+GUESS, SURE = 0.12, 0.25  # from 0 to 1: what is worth a second look, and what is a face after it
 CONTEXT = 1.5  # the second look sees this many times the square
 TURNED = 8.0  # degrees from which on a head is turned upright: the generators were trained on heads up to that
 SMALLEST, LARGEST = 16, 1024  # pixels of the shorter side
@@ -87,7 +87,7 @@ def _search(grey: Image.Image) -> list[Face]:
     heat, *values = _finder()(torch.from_numpy(field)[None, None])[0].numpy()
     heat = 1 / (1 + np.exp(-heat))
     faces: list[Face] = []
-    for row, column in sorted(np.argwhere(heat >= SURE).tolist(), key=lambda cell: -heat[cell[0], cell[1]]):
+    for row, column in sorted(np.argwhere(heat >= GUESS).tolist(), key=lambda cell: -heat[cell[0], cell[1]]):
         dx, dy, size, cosine, sine = (float(value[row, column]) for value in values)
         x, y = ((cell + 0.5 + d) * STRIDE for cell, d in ((column, dx), (row, dy)))
         tilt = math.degrees(math.atan2(sine, cosine))
@@ -116,7 +116,8 @@ def find_faces(image: Image.Image) -> list[Face]:
             again = min(seen, key=lambda one: math.dist(one[:2], (middle, middle)))
             dx, dy = turn((again.x - middle) * unit, (again.y - middle) * unit, face.tilt)
             score = math.sqrt(face.score * again.score)
-            faces.append(Face(x + dx, y + dy, again.side * unit, face.tilt + again.tilt, score))
+            if score >= SURE:
+                faces.append(Face(x + dx, y + dy, again.side * unit, face.tilt + again.tilt, score))
     return sorted(faces, key=lambda face: -face.side)
 
 
