@@ -178,7 +178,7 @@ def test_the_command_line_takes_style_and_colours(conditional: Path, tmp_path: P
 
 def test_the_embedded_weights_follow_style_and_skin() -> None:
     pipe = FaceSketchPipeline.from_pretrained(device="cpu")
-    sketches = [Image.open(file) for file in sorted((ROOT / "examples/sketches").glob("*.png"))[:3]]
+    sketches = [Image.open(file).convert("RGB") for file in sorted((ROOT / "examples/sketches").glob("*.png"))[:3]]
     read, asked = [], []
     for skin in ("#5b3a24", "#e0ac69", "#f3d6c4"):
         photos = pipe.sketch_to_photo(sketches, skin=skin)
