@@ -1,11 +1,11 @@
 """Train the face finder of cyclegan/faces.py on portraits and drawings that are laid at random into other pictures.
 
-    python recipes/face_finder.py faces.npz BACKGROUNDS --out cyclegan/faces.safetensors
+    python recipes/face_finder.py faces.npz BACKGROUNDS cyclegan/faces.safetensors
 
 faces.npz holds `x`, the grey faces (N, 256, 256) uint8, and `q`, the square of each (N, 4): centre x and y and side as
 shares of the picture, and tilt in degrees. BACKGROUNDS is a folder of pictures without faces. The released weights
-took 6,400 faces, drawings twice, and two runs of half an hour on a busy core, the second with --start-from the first: see
-docs/framing.md.
+took 6,400 faces, drawings twice, and two runs of half an hour on a busy core, the second with `--start-from` the
+first: see docs/framing.md.
 """
 
 import math
