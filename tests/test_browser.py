@@ -129,7 +129,9 @@ def test_a_picture_is_converted_at_once_and_sent_back_again(
     page.get_by_role("button", name=re.compile("^Turn this")).click()
     other = "To photo" if tab == "To sketch" else "To sketch"
     expect(page.get_by_role("tab", name=other)).to_have_attribute("aria-selected", "true")
-    assert loaded(result(page)).tobytes() == back.tobytes()
+    # A result of these weights is a blur, in which the other page may find a face
+    turned = getattr(pipe, "sketch_to_photo" if direction == "photo_to_sketch" else "photo_to_sketch")(made, "face")
+    assert loaded(result(page)).tobytes() == turned.tobytes()
 
 
 def drag(page: Page, start: tuple[float, float], end: tuple[float, float], finger: bool) -> None:

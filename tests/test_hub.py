@@ -271,7 +271,7 @@ def test_a_release_of_one_direction(tmp_path: Path) -> None:
     FaceSketchPipeline(whole.sketch_generator, None, 32, "cpu").save_pretrained(tmp_path)
     assert not (tmp_path / "sketch_to_photo.safetensors").exists()
     assert sketch(FaceSketchPipeline.from_pretrained(tmp_path)) == sketch(whole)
-    with pytest.raises(WeightsError, match="no sketch_to_photo, only photo_to_sketch"):
+    with pytest.raises(WeightsError, match="no sketch_to_photo; it has only photo_to_sketch"):
         FaceSketchPipeline.from_pretrained(tmp_path, direction="sketch_to_photo")
 
 

