@@ -1,39 +1,33 @@
 """The Gradio Space: photo to sketch and back, drawing, the live camera, and many pictures at once."""
 
-import base64
 import html
 import json
 import os
 import signal
 import sys
 import tempfile
-import time
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from threading import Thread
-from typing import Any, cast
-from zipfile import ZipFile
+from typing import Any
 
 import gradio as gr
 from PIL import Image
-from starlette.responses import Response
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Mount, WebSocketRoute
 from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
 
 from cyclegan.directions import Direction
 from cyclegan.engines.build import EngineError
-from cyclegan.engines.web import export_web
-from cyclegan.faces import LARGEST, SMALLEST, Frame, Framing, frame, frame_square
-from cyclegan.images import ImageError, open_image, resize_to
+from cyclegan.images import ImageError
 from cyclegan.palette import PARTS, ChoiceError
-from cyclegan.pipeline import FaceSketchPipeline
-from cyclegan.prepare import judge
 from cyclegan.release import EMBEDDED, WeightsError
-from cyclegan.space.archives import list_pictures, png_name
+from cyclegan.space.conversion import SIZES, answer, convert_back, convert_files, convert_upload, legible
+from cyclegan.space.device import DevicePage, make_device_page
+from cyclegan.space.files import FRAMINGS, keep_swept, read_pair, read_upload, write
 from cyclegan.space.serving import Models
 
 ROOT = Path(__file__).parent
@@ -41,17 +35,12 @@ WEB = ROOT / "web"
 EXAMPLES = {"photo": ROOT / "examples" / "photos", "sketch": ROOT / "examples" / "sketches"}
 TEXTS = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in (WEB / "texts").glob("*.json")}
 text: Any = gr.I18n(**TEXTS)  # a language is a file; what goes wrong is told in English
-FRAMINGS = ("face", "middle", "whole")
-OPENED = 640  # pixels of the shorter side to which a picture is opened: enough to find a face and to convert it
+HEAD = f"<script>window.texts = {json.dumps(TEXTS)}</script>"
 HEIGHT = 400  # of a picture on the page, in pixels
 MAX_UPLOAD = 50 * 2**20  # bytes a file
-MAX_BATCH = 200  # pictures at once
 MAX_WAITING = 100  # requests in line; who comes later is asked to come back
 READERS = 8  # pictures that are opened at once, so that a slow one keeps few waiting; one thread converts them
-MAX_RATIO = 8  # of a picture's sides: what is thinner shows no face
-KEPT, SWEPT = 3000, 300  # seconds that files of visitors stay, and between two looks: within the hour all are gone
-Pair = tuple[str, str]  # the files of two pictures
-Square = list[float]  # left, top and side, each in shorter sides of the picture
+TOLD = (ChoiceError, ImageError, WeightsError)  # what is told to visitors in the project's own words
 
 
 @contextmanager
@@ -59,11 +48,7 @@ def friendly() -> Iterator[None]:
     """Show errors to the visitor in the project's own words."""
     try:
         yield
-    except (
-        ChoiceError,
-        ImageError,
-        WeightsError,
-    ) as error:  # the page would show HTML, and a file's name may hold some
+    except TOLD as error:  # the page would show HTML, and a file's name may hold some
         raise gr.Error(html.escape(str(error), quote=False), print_exception=False) from None
 
 
@@ -74,109 +59,42 @@ def need(given: Any) -> Any:
     return given
 
 
-def read_upload(sent: dict[str, Any]) -> Image.Image:
-    """Open a picture that a visitor or an API client sent, by the project's own rules and with its own errors.
-
-    The events receive it unchanged, with `preprocess=False`. Gradio's own reading has other rules, and (6.31) opens any
-    picture on this machine whose path is sent without `meta`. A `preprocess` set on an instance is lost in a visitor's
-    session as soon as an example is chosen.
-    """
-    sent = sent if isinstance(sent, dict) else {}
-    name, path, url = (given if isinstance(given := sent.get(key), str) else "" for key in ("orig_name", "path", "url"))
-    if path:
-        inside = False
-        with suppress(OSError, ValueError):  # what is no path
-            inside = Path(path).resolve().is_relative_to(Path(os.environ["GRADIO_TEMP_DIR"]).resolve())
-        if not inside:
-            raise ImageError("This picture was not sent to this app. Upload it first.")
-        # Enough to find a face and to convert it
-        picture = open_image(path, name or "This picture", OPENED, apart=True)
-    elif url.startswith("data:"):  # of an API client
-        try:
-            content = base64.b64decode(url.partition(",")[2])
-        except ValueError:
-            raise ImageError("This picture is no valid base64: send data:image/png;base64,... as its url.") from None
-        picture = open_image(content, size=OPENED, apart=True)
-    else:
-        raise ImageError(
-            'This is no picture: send {"path": ...} of a file that was uploaded to this app, or {"url": '
-            '"data:image/png;base64,..."}. Pictures of other addresses are not fetched.'
-        )
-    if max(picture.size) > MAX_RATIO * min(picture.size):
-        raise ImageError(
-            f"{name or 'This picture'} is {picture.width} x {picture.height} pixels, which is too thin to show a face. "
-            "Crop it to the face first."
-        )
-    return picture
-
-
-def read_pair(sent: Any) -> tuple[Image.Image, Image.Image]:
-    """The two pictures of a slider: what was given, and what was made of it."""
-    if not isinstance(sent, list | tuple) or len(sent) != 2:
-        raise ImageError("Two pictures are needed here: what was given, and what was made of it.")
-    return read_upload(sent[0]), read_upload(sent[1])
-
-
-def write(picture: Image.Image) -> str:
-    """Write a picture for a visitor to its own file and return the path.
-
-    Gradio (6.31) names files after their content, and rewrites a file while it sends it to another visitor.
-    """
-    with tempfile.NamedTemporaryFile(
-        dir=os.environ["GRADIO_TEMP_DIR"], prefix="face-", suffix=".png", delete=False
-    ) as file:
-        picture.save(file, "PNG")
-    return file.name
-
-
-def choose(picture: Image.Image, framing: str, own: Square | None, size: int) -> Frame:
-    """Choose what is converted: one of FRAMINGS, or the visitor's own square; the middle if there is none."""
-    if framing not in (*FRAMINGS, "own"):
-        raise ImageError(f"There is no framing {framing!r}: it is {', '.join(FRAMINGS)} or own.")
-    if framing != "own":
-        return frame(picture, cast(Framing, framing), size)[0]
-    if not own:
-        return frame(picture, "middle", size)[0]
-    left, top, side = (min(picture.size) * length for length in _checked(own))
-    return frame_square(picture, left + side / 2, top + side / 2, side, size)
-
-
-def tell(chosen: Frame, direction: Direction) -> None:
-    """Tell a visitor why the result may not be what was expected."""
-    kind = judge(chosen.image)
-    if kind == "blank":
-        gr.Info("There is nothing in this picture, so the answer is a blank page.")
-    elif not chosen.found:
-        gr.Info("No face was found, so the middle is converted. Drag the square if the face is elsewhere.")
-    elif kind == "photo" and direction.source == "sketch":
-        gr.Info("This looks like a photo, not like a drawing.")
-
-
-def cut_out(picture: Image.Image, square: tuple[int, int, int] | None) -> Image.Image:
-    if square is None:
-        return picture
-    left, top, side = square
-    return picture.crop((left, top, left + side, top + side))
-
-
-def _checked(own: Any) -> Square:
-    """A visitor's own square, which a raw request may have made of anything."""
-    numbers = isinstance(own, list) and len(own) == 3 and all(type(length) in (int, float) for length in own)
-    if not numbers or not all(abs(length) <= MAX_RATIO for length in own) or own[2] <= 0:  # NaN is refused too
-        raise ImageError(
-            f"The own square is [left, top, side] in shorter sides of the picture, such as [0, 0.1, 0.8]; got {own!r}."
-        )
-    return own
-
-
-def hand_over(page: Direction, sent: list[dict[str, Any]] | None) -> tuple[gr.Tabs, str]:
-    """Show another page with the result of this page as its input."""
-    with friendly():
-        return gr.Tabs(selected=page), write(read_pair(need(sent))[1])
+def component(name: str, *scripts: str, **props: Any) -> gr.HTML:
+    """Build what `web/NAME.html` and the scripts in `web/` describe."""
+    return gr.HTML(
+        html_template=(WEB / f"{name}.html").read_text(encoding="utf-8"),
+        js_on_load="".join((WEB / f"{script}.js").read_text(encoding="utf-8") for script in (*scripts, name)),
+        **props,
+    )
 
 
 def framing_choice(*more: str) -> gr.Radio:
     return gr.Radio([(text(name), name) for name in (*FRAMINGS, *more)], value="face", label=text("framing"))
+
+
+def look_choices(models: Models, direction: Direction) -> list[Any]:
+    """Build what a visitor may choose of the look: the size and the style, or the size, the colours and a photo."""
+    sizes, other, *_ = look_offer(models, direction, models.first)
+    with gr.Accordion(text(f"look_{direction.target}"), open=False):
+        size = gr.Radio(sizes["choices"], value=1, label=text("size"))
+        if direction.target == "sketch":
+            return [size, gr.Radio(other["choices"], value="", label=text("style"), visible=other["visible"])]
+        colours = component("colours", "words", value={}, visible=other["visible"])
+        like = gr.Image(
+            label=text("like"), sources=["upload", "clipboard"], height=150, format="png", visible=other["visible"]
+        )
+    return [size, colours, like]
+
+
+def look_offer(models: Models, direction: Direction, name: str) -> list[dict[str, Any]]:
+    """Say what a release offers of the look, as updates of what `look_choices` builds."""
+    release = models.release(name)
+    sizes = [(f"{round(factor * release.image_size)}", factor) for factor in SIZES]
+    if direction.target == "sketch":
+        styles = [(text("own_style"), ""), *((style, style) for style in release.styles)]
+        return [gr.update(choices=sizes), gr.update(choices=styles, value="", visible=len(styles) > 1)]
+    generator = release.generators.get(direction)
+    return [gr.update(choices=sizes), *(2 * [gr.update(visible=bool(generator and generator.conditions))])]
 
 
 def conversion_page(
@@ -184,85 +102,92 @@ def conversion_page(
 ) -> tuple[gr.Image, gr.ImageSlider, gr.Button]:
     """Build a conversion page and return its input, its result, and the button that sends the result on."""
     given, made = direction.source, direction.target
-    with gr.Tab(text(direction), id=direction):
-        with gr.Row():
+    with gr.Tab(text(direction), id=direction), gr.Row(elem_classes="conversion"):
+        with gr.Column():
             image = gr.Image(
                 label=text(given), sources=["upload", "webcam", "clipboard"], format="png", height=HEIGHT,
                 elem_classes="shown",
             )  # fmt: skip
+            gr.Examples(sorted(map(str, EXAMPLES[given].iterdir())), image, label=text(f"{given}_examples"))
+            framing = framing_choice("faces", "own")
+            square = component("crop", "words", visible="hidden")  # lies over the picture
+        with gr.Column():
             result = gr.ImageSlider(
                 label=text(f"{given}_and_{made}"), format="png", interactive=False, height=HEIGHT,
                 elem_classes="shown",
             )  # fmt: skip
-        with gr.Row():
-            with gr.Column():
-                gr.Examples(sorted(map(str, EXAMPLES[given].glob("*.png"))), image, label=text(f"{given}_examples"))
-                framing = framing_choice("own")
-                square = gr.HTML(  # lies over the picture
-                    html_template=(WEB / "crop.html").read_text(encoding="utf-8"), label=text("crop"),
-                    js_on_load=(WEB / "crop.js").read_text(encoding="utf-8"), visible="hidden",
-                )  # fmt: skip
-            with gr.Column():
-                with gr.Row():
-                    back = gr.Button(text("back_again"))
-                    send = gr.Button(text(f"send_{made}"))
-                again = gr.Gallery(
-                    label=text(f"{given}_again"), show_label=False, format="png", columns=3, height="auto",
-                    visible=False, elem_classes="again",
-                )  # fmt: skip
+            outcome = component("outcome", "words", made=made)
+            with gr.Row():
+                back = gr.Button(text("back_again"), interactive=False)
+                send = gr.Button(text(f"send_{made}"), interactive=False)
+            again = gr.Gallery(
+                label=text(f"{given}_again"), show_label=False, format="png", columns=3, height="auto",
+                visible=False, elem_classes="again", buttons=["download", "fullscreen"],
+            )  # fmt: skip
+            looks = look_choices(models, direction)
 
-    def convert(
-        sent: dict[str, Any] | None, name: str, framing: str, own: Square | None
-    ) -> tuple[Pair | None, gr.Gallery, Any]:
+    def show(
+        pair: Any = None, told: Any = None, place: Any = None, shown: Any = None, ready: bool = False
+    ) -> dict[Any, Any]:
+        buttons = {button: gr.Button(interactive=ready) for button in (back, send)}
+        return {
+            image: shown or gr.skip(), outcome: told, square: place, result: pair, again: gr.Gallery(visible=False),
+        } | buttons  # fmt: skip
+
+    def convert(sent: Any, name: str, framing: str, own: Any, *looks: Any) -> dict[Any, Any]:
         if sent is None:
-            return None, gr.Gallery(visible=False), None
-        with friendly():
-            picture = read_upload(sent)
-            chosen = choose(picture, framing, own, models.image_size)
-            tell(chosen, direction)
-            converted = chosen.turn_back(models.convert(direction, name, chosen.image, size="own"))
-            # The visitor's own square stays: it may have been moved again meanwhile
-            unit = min(picture.size)
-            square = chosen.square and [length / unit for length in chosen.square]
-            shown = gr.skip() if framing == "own" and own else square
-            pair = write(resize_to(cut_out(picture, chosen.square), min(converted.size))), write(converted)
-            return pair, gr.Gallery(visible=False), shown
+            return show(told=gr.skip())
+        try:
+            if shown := legible(sent):
+                return show(shown=shown)  # which is converted in its turn
+            converted = convert_upload(models, direction, sent, name, framing, own, *looks)
+        except TOLD as error:
+            return show(told={"error": str(error)})
+        squares = converted.squares
+        place: Any = {"square": squares[0] if squares else None, "faces": squares}
+        if framing == "own" and own:
+            place = gr.skip()  # the visitor's own square stays: it may have been moved again meanwhile
+        return show(converted.pair, {"told": converted.told}, place, ready=True)
 
-    def go_back(sent: list[dict[str, Any]] | None, name: str) -> gr.Gallery:
+    def go_back(sent: Any, name: str) -> gr.Gallery:
         with friendly():
-            before, after = read_pair(need(sent))
-            pictures = before, after, models.convert(direction.back, name, after)
-            return gr.Gallery(list(map(write, pictures)), visible=True)
+            return gr.Gallery(convert_back(models, direction, need(sent), name), visible=True)
 
+    outputs = {image, result, again, square, outcome, back, send}
     settings: Any = {
-        "fn": convert, "inputs": [image, weights, framing, square], "outputs": [result, again, square],
+        "fn": convert, "inputs": [image, weights, framing, square, *looks], "outputs": outputs,
         "preprocess": False, "trigger_mode": "always_last", "api_visibility": "private", "concurrency_id": "convert",
         "concurrency_limit": READERS,
     }  # fmt: skip
-    # The visitor's own square was for the picture before
-    forget = "(framing) => [framing === 'own' ? 'face' : framing, null]"
+    # The visitor's own square, and "all of it", were for the picture before
+    forget = "(framing) => [['own', 'whole'].includes(framing) ? 'face' : framing, null]"
     image.change(None, framing, [framing, square], js=forget).then(**settings)
-    gr.on([framing.input, weights.input], **settings, show_progress="hidden")
+    changed = [framing.input, *(part.input if part is not looks[-1] else part.change for part in looks)]
+    gr.on(changed, **settings, show_progress="hidden")
+    offers = {"fn": partial(look_offer, models, direction), "inputs": weights, "outputs": looks}
+    weights.input(**offers, api_visibility="private").then(**settings, show_progress="hidden")  # type: ignore[arg-type]
     square.input(None, None, framing, js="() => 'own'").then(**settings, show_progress="hidden")
     back.click(**settings | {"fn": go_back, "inputs": [result, weights], "outputs": again})
     return image, result, send
 
 
+def hand_over(page: Direction, sent: list[dict[str, Any]] | None) -> tuple[gr.Tabs, str]:
+    """Show another page with the result of this page as its input."""
+    with friendly():
+        _, made, stem = read_pair(need(sent))
+        return gr.Tabs(selected=page), write(made, stem)
+
+
 def panel_page(name: str, models: Models) -> None:
     """Build Draw or Live: HTML and JavaScript that talk to `models.live`."""
-    starts = sorted(EXAMPLES["sketch"].glob("*.png")) if name == "draw" else []
+    starts = sorted(EXAMPLES["sketch"].iterdir()) if name == "draw" else []
+    examples = {file.stem: f"examples/{file.relative_to(ROOT / 'examples').as_posix()}" for file in starts}
     with gr.Tab(text(name), id=name):
-        gr.HTML(
-            html_template=(WEB / f"{name}.html").read_text(encoding="utf-8"),
-            js_on_load="".join((WEB / file).read_text(encoding="utf-8") for file in ("stream.js", f"{name}.js")),
-            apply_default_css=False,
-            texts=TEXTS,
-            size=models.image_size,
-            first=models.first,
-            examples={
-                file.stem: f"data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()}" for file in starts
-            },
-        )
+        component(
+            name, "words", "stream", apply_default_css=False, size=models.image_size, first=models.first,
+            elem_classes=name,
+            examples=examples,
+        )  # fmt: skip
 
 
 def batch_page(models: Models, weights: gr.Dropdown) -> None:
@@ -274,9 +199,11 @@ def batch_page(models: Models, weights: gr.Dropdown) -> None:
             directions = [(text(direction), direction) for direction in Direction]
             direction = gr.Radio(directions, value=Direction.PHOTO_TO_SKETCH, label=text("direction"))
             framing = framing_choice()
-            start = gr.Button(text("convert_all"), variant="primary")
+            start = gr.Button(text("convert_all"), variant="primary", interactive=False)
         with gr.Column():
-            made = gr.Gallery(label=text("converted"), format="png", columns=4, height=HEIGHT)
+            made = gr.Gallery(
+                label=text("converted"), format="png", columns=4, height=HEIGHT, buttons=["download", "fullscreen"]
+            )
             archive = gr.DownloadButton(text("zip"), interactive=False)
             report = gr.Markdown()
 
@@ -284,25 +211,13 @@ def batch_page(models: Models, weights: gr.Dropdown) -> None:
         files: list[str] | None, direction: Direction, framing: str, name: str,
         progress: Any = gr.Progress(),  # noqa: B008, the way to ask for it
     ) -> tuple[list[tuple[str, str]], gr.DownloadButton, str]:  # fmt: skip
-        pictures = list_pictures(map(Path, need(files)))
-        problems = [f"Only the first {MAX_BATCH} pictures were converted."] if len(pictures) > MAX_BATCH else []
-        made: list[tuple[str, str]] = []
-        taken: set[str] = set()
-        target = Path(tempfile.mkdtemp(dir=os.environ["GRADIO_TEMP_DIR"])) / f"{direction}.zip"
-        with ZipFile(target, "w") as archive:
-            for source, read in progress.tqdm(pictures[:MAX_BATCH], unit="pictures"):
-                try:
-                    chosen = choose(open_image(read(), source, OPENED, apart=True), framing, None, models.image_size)
-                    picture = chosen.turn_back(models.convert(direction, name, chosen.image, size="own"))
-                except ImageError as error:
-                    problems.append(str(error))
-                    continue
-                made.append((write(picture), png_name(source, taken)))
-                archive.write(*made[-1])
+        with friendly():
+            files, tqdm = need(files), partial(progress.tqdm, unit="pictures")
+            made, archive, summary, problems = convert_files(models, direction, files, framing, name, tqdm)
         listed = "".join(f"\n- {html.escape(problem)}" for problem in problems)
-        download = gr.DownloadButton(value=str(target) if made else None, interactive=bool(made))
-        return made, download, f"{len(made)} of {len(pictures)} converted.{listed}"
+        return made, gr.DownloadButton(value=archive, interactive=bool(made)), summary + listed
 
+    files.change(None, files, start, js="(files) => ({ interactive: Boolean(files?.length), __type__: 'update' })")
     start.click(
         convert, [files, direction, framing, weights], [made, archive, report],
         api_name="batch", api_visibility="undocumented", show_progress_on=made, concurrency_limit=1,
@@ -313,33 +228,25 @@ def endpoint(models: Models, direction: Direction) -> None:
     """Add the endpoint /photo_to_sketch or /sketch_to_photo for gradio_client, plain HTTP and MCP."""
     given, made = direction.source, direction.target
 
-    def answer(image: dict[str, Any] | None, framing: str, size: int | None, **choices: str) -> str:
-        with friendly():
-            picture = read_upload(need(image))
-            size = models.image_size if size is None else size
-            if type(size) is not int or not SMALLEST <= size <= LARGEST:
-                raise ImageError(f"size is from {SMALLEST} to {LARGEST} pixels; got {size!r}.")
-            chosen = choose(picture, framing, None, size)
-            given = {name: choice for name, choice in choices.items() if choice}
-            return write(chosen.turn_back(models.convert(direction, models.first, chosen.image, size="own", **given)))
-
     def draw(image: dict[str, Any] | None, framing: str = "face", size: int | None = None, style: str = "") -> str:
-        return answer(image, framing, size, style=style)
+        with friendly():
+            return answer(models, direction, need(image), framing, size, style=style)
 
     def paint(
-        image: dict[str, Any] | None,
-        framing: str = "face",
-        size: int | None = None,
-        skin: str = "",
-        hair: str = "",
-        background: str = "",
-    ) -> str:
-        return answer(image, framing, size, skin=skin, hair=hair, background=background)
+        image: dict[str, Any] | None, framing: str = "face", size: int | None = None, skin: str = "", hair: str = "",
+        background: str = "", like: dict[str, Any] | None = None,
+    ) -> str:  # fmt: skip
+        with friendly():
+            photo, colours = like and read_upload(like)[0], {"skin": skin, "hair": hair, "background": background}
+            return answer(models, direction, need(image), framing, size, **colours, like=photo)
 
     convert: Callable[..., str] = draw
-    choices, about = ["style"], "style: one of the release's, such as bold."
-    if direction.target == "photo":
-        convert, choices, about = paint, [*PARTS], "skin, hair, background: colours such as #e0ac69 or black."
+    choices, about = [gr.Textbox("", label="style", visible=False)], "style: one of the release's, such as bold."
+    if made == "photo":
+        convert = paint
+        choices = [gr.Textbox("", label=part, visible=False) for part in PARTS]
+        choices.append(gr.Image(label="like", visible=False))  # type: ignore[arg-type]
+        about = "skin, hair, background: colours such as #e0ac69 or black. like: a photo to take the others from."
     convert.__name__ = direction  # what an MCP client sees
     gr.on(
         [], convert,
@@ -347,7 +254,7 @@ def endpoint(models: Models, direction: Direction) -> None:
             gr.Image(label=given, visible=False),
             gr.Radio(list(FRAMINGS), value="face", label="framing", visible=False),
             gr.Number(models.image_size, label="size", precision=0, visible=False),
-            *(gr.Textbox("", label=choice, visible=False) for choice in choices),
+            *choices,
         ],
         gr.Image(label=made, format="png", visible=False),
         preprocess=False, api_name=direction, concurrency_id="convert", concurrency_limit=READERS,
@@ -371,6 +278,7 @@ def build(models: Models) -> gr.Blocks:
 
     with Blocks(title="Face photo ↔ sketch") as demo:
         gr.Markdown(text("title"))
+        warm, timer = gr.Markdown(text("warming"), visible=False), gr.Timer(5)
         weights = gr.Dropdown(list(models.offers), value=models.first, label=text("weights"), render=False)
         with gr.Tabs() as tabs:
             pages = {direction: conversion_page(models, direction, weights) for direction in Direction}
@@ -395,68 +303,45 @@ def build(models: Models) -> gr.Blocks:
             weights.input(show_figures, weights, figures, api_visibility="private", concurrency_limit=1)
         for direction in Direction:
             endpoint(models, direction)
+        gr.on(
+            [demo.load, timer.tick],
+            lambda: (gr.Markdown(visible=models.warming > 0), gr.Timer(active=models.warming > 0)), None, [warm, timer],
+            queue=False, show_progress="hidden", api_visibility="private",
+        )  # fmt: skip
     return demo.queue(max_size=MAX_WAITING, api_open=False)  # nobody passes the line
-
-
-def sweep(folder: Path, kept: set[Path], older_than: float) -> None:
-    """Delete visitors' files. Gradio's own `delete_cache` (6.31) stops for good if a file arrives while it looks."""
-    for file in set(folder.rglob("*")) - kept:
-        with suppress(OSError):
-            if file.is_file() and time.time() - file.stat().st_ctime > older_than:
-                file.unlink()
-
-
-def keep_swept(folder: Path) -> None:
-    kept = set(folder.rglob("*"))  # the examples
-    while True:
-        time.sleep(SWEPT)
-        sweep(folder, kept | set((folder / "device").rglob("*")), KEPT)
-
-
-class DevicePage(StaticFiles):
-    """The page that converts on the visitor's own device, with the headers that threads need."""
-
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        response = await super().get_response(path, scope)
-        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
-        response.headers["Cross-Origin-Embedder-Policy"] = "require-corp"
-        return response
-
-
-def make_device_page(weights: str, folder: Path) -> None:
-    """Export that page for the release that is shown first; without it the server converts everything."""
-    try:
-        export_web(FaceSketchPipeline.from_pretrained(weights, device="cpu"), folder)
-    except Exception as error:  # no network, no package: whatever it is, the app goes on
-        warnings.warn(f"Visitors cannot convert on their own devices: {error}", stacklevel=1)
 
 
 def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that the folder is deleted then too
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    with tempfile.TemporaryDirectory(prefix="face-sketch-", ignore_cleanup_errors=True) as folder:
-        os.environ["GRADIO_TEMP_DIR"] = folder
+    with tempfile.TemporaryDirectory(prefix="face-sketch-", ignore_cleanup_errors=True) as own:
+        os.environ["GRADIO_TEMP_DIR"] = own
         models = Models(
             os.environ.get("CYCLEGAN_WEIGHTS") or str(EMBEDDED), os.environ.get("CYCLEGAN_ENGINE") or "auto"
         )
-        for direction in models.load(models.offers[models.first]).generators:
+        for direction in models.release(models.first).generators:
             models.convert(direction, models.first, Image.new("RGB", (64, 64)))  # the first picture takes longest
         demo = build(models)
-        device = Path(folder) / "device"
+        device = Path(own) / "device"
         device.mkdir()
         Thread(target=make_device_page, args=(models.offers[models.first], device), daemon=True).start()
-        Thread(target=keep_swept, args=(Path(folder),), daemon=True).start()
+        Thread(target=keep_swept, args=(Path(own), device), daemon=True).start()
         demo.launch(
             app_kwargs={
                 "routes": [
                     WebSocketRoute("/live/{direction}", models.live),
                     Mount("/device", DevicePage(directory=device, html=True)),
-                ]
+                    Mount("/examples", StaticFiles(directory=ROOT / "examples")),
+                ],
+                "middleware": [Middleware(GZipMiddleware)],
             },
             theme=gr.themes.Soft(primary_hue="indigo", neutral_hue="stone", font="sans-serif", font_mono="monospace"),
             css_paths=WEB / "style.css",
+            head=HEAD,
             js=(WEB / "page.js").read_text(encoding="utf-8"),
             i18n=text,
+            pwa=True,
+            favicon_path=WEB / "device" / "icon-512.png",
             mcp_server=True,
             max_file_size=MAX_UPLOAD,
             state_session_capacity=100,  # 0.2 MB each, and nothing that a visitor would miss

@@ -51,7 +51,7 @@ def find_chromium() -> str | None:
 
 def film(file: Path) -> list[str]:
     """Write what a fake camera shows, a drawn face that moves from side to side, and return Chromium's flags."""
-    face = Image.open(APP.parent / "examples/photos/ben.png").convert("RGB").resize((400, 400))
+    face = Image.open(APP.parent / "examples/photos/ben.webp").convert("RGB").resize((400, 400))
     with file.open("wb") as output:
         for number in range(40):
             frame = Image.new("RGB", (640, 480), "grey")

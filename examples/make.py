@@ -182,7 +182,7 @@ def main(data: Path | None = None) -> None:
     for folder, pictures in (("sketches", sketches), ("photos", photos)):
         (HERE / folder).mkdir(exist_ok=True)
         for name, picture in zip(FACES, pictures, strict=True):
-            picture.save(HERE / folder / f"{name}.png", optimize=True)
+            picture.save(HERE / folder / f"{name}.webp", quality=90, method=6)
     docs = HERE.parent / "docs"
     sheet([sketches, photos, pipe.photo_to_sketch(photos)]).save(docs / "drawn.png", optimize=True)
     if data:

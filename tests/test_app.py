@@ -23,8 +23,8 @@ from test_images import bomb
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-import app
 from cyclegan import FaceSketchPipeline
+from cyclegan.space.files import sweep
 
 SIZE = 32  # of the release that the tests' app shows
 
@@ -126,7 +126,7 @@ def test_both_pages_offer_their_examples(client: Client) -> None:
     samples = [part["props"]["samples"] for part in client.config["components"] if part["type"] == "dataset"]
     for offered, folder in zip(samples, ("photos", "sketches"), strict=True):
         names = [Path(sample[0]["path"]).name for sample in offered]
-        assert names == sorted(file.name for file in (ROOT / "examples" / folder).glob("*.png"))
+        assert names == sorted(file.name for file in (ROOT / "examples" / folder).glob("*.webp"))
         assert len(names) >= 6
 
 
@@ -156,12 +156,13 @@ def test_no_picture_of_the_server_is_opened_by_its_path(
     assert found
     for event, place in found:
         sent: Any = {"path": str(secret)} | meta
-        data: list[Any] = ["photo_to_sketch", "release0", "whole", None][
-            : len(client.config["dependencies"][event]["inputs"])
-        ]
+        own: Any = {"url": data_url(picture(0))}
+        data: list[Any] = [own, "release0", "whole", None, 1, {}, None]
+        data = data[: len(client.config["dependencies"][event]["inputs"])]
         data[place] = sent if kind == "image" else [sent, sent]
         answer = call(app_url, event, data)
-        assert answer is None or "not sent to this app" in answer, answer
+        assert answer is None or "not sent to this app" in json.dumps(answer), answer  # None: Gradio refused it
+        assert ".png" not in json.dumps(answer), answer
 
 
 @pytest.mark.parametrize(
@@ -189,9 +190,9 @@ def test_what_visitors_sent_is_deleted_in_time_and_the_examples_stay(tmp_path: P
     for name in ("example.png", "sent.png"):
         (tmp_path / name).touch()
     kept = {tmp_path / "example.png"}
-    app.sweep(tmp_path, kept, older_than=60)
+    sweep(tmp_path, kept, older_than=60)
     assert len(list(tmp_path.iterdir())) == 2
-    app.sweep(tmp_path, kept, older_than=-1)
+    sweep(tmp_path, kept, older_than=-1)
     assert set(tmp_path.iterdir()) == kept
 
 

@@ -19,8 +19,8 @@ from PIL import Image
 from test_app import call, client, encoded
 from test_images import bomb
 
-import app
 from cyclegan.images import ImageError
+from cyclegan.space import files
 
 __all__ = ["client"]  # the fixture
 NOISE = random.Random(0).randbytes(5000)
@@ -147,15 +147,15 @@ def test_a_raw_request_without_a_picture_is_a_sentence(
 ) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     with pytest.raises(ImageError, match=r"^This picture .*\.$|^This is no picture: send .*\.$"):
-        app.read_upload(sent)
+        files.read_upload(sent)
     with pytest.raises(ImageError):
-        app.read_pair([sent, sent])
+        files.read_pair([sent, sent])
 
 
 @pytest.mark.parametrize("sent", ["a", 5, {}, [None], [None, None], ["a", "b"], [1, 2, 3]])
 def test_a_raw_request_without_two_pictures_is_a_sentence(sent: Any) -> None:
     with pytest.raises(ImageError, match=r"^Two pictures|^This is no picture"):
-        app.read_pair(sent)
+        files.read_pair(sent)
 
 
 NAN = float("nan")
@@ -167,14 +167,14 @@ NAN = float("nan")
 )  # fmt: skip
 def test_a_square_of_a_raw_request_is_a_sentence(own: Any) -> None:
     with pytest.raises(ImageError, match=r"own square is \[left, top, side\]"):
-        app.choose(PHOTO, "own", own, 100)
-    assert app.choose(PHOTO, "own", [0.25, 0.25, 0.5], 100).image.size == (100, 100)
+        files.choose(PHOTO, "own", own, 100)
+    assert files.choose(PHOTO, "own", [0.25, 0.25, 0.5], 100)[0].image.size == (100, 100)
 
 
 @pytest.mark.parametrize("framing", ["eyes", None, 5, ["face"], {}])
 def test_a_framing_that_is_not_on_offer_is_a_sentence(framing: Any) -> None:
     with pytest.raises(ImageError, match=r"There is no framing .*: it is face, middle, whole or own"):
-        app.choose(PHOTO, framing, None, 100)
+        files.choose(PHOTO, framing, None, 100)
 
 
 # In the batch

@@ -10,6 +10,7 @@ from typing import Any
 from zipfile import ZipFile
 
 import httpx
+import numpy as np
 import pytest
 from conftest import ROOT, picture
 from PIL import Image
@@ -196,6 +197,10 @@ def test_the_square_that_is_converted_is_shown_and_dragged(
         converted()
     assert place() == pytest.approx([0.02, 0.02, 0.48], abs=0.01)
 
+    square.press("Control+z")
+    converted()
+    assert place() == pytest.approx([0.02, 0.02, 0.5], abs=0.01)
+
     panel.get_by_label("The middle").click()
     converted()
     assert place() == pytest.approx([0.25, 0, 1], abs=0.01)
@@ -204,7 +209,8 @@ def test_the_square_that_is_converted_is_shown_and_dragged(
     expect(square).to_be_hidden()
     panel.get_by_role("button", name="anna").click()
     converted()
-    expect(square).to_be_hidden()  # the whole of the next picture too
+    expect(square).to_be_visible()  # "all of it" was for the picture before
+    expect(panel.get_by_label("The face")).to_be_checked()
 
 
 def test_a_snapshot_of_the_camera_is_converted(page: Page) -> None:
@@ -214,10 +220,107 @@ def test_a_snapshot_of_the_camera_is_converted(page: Page) -> None:
     expect(result(page)).to_be_visible(timeout=30_000)
 
 
-def test_a_bad_file_is_told_and_the_page_goes_on(page: Page, tmp_path: Path) -> None:
+def test_what_is_wrong_stands_in_the_frame_until_a_good_picture_comes(page: Page, tmp_path: Path) -> None:
+    panel = page.locator("[role=tabpanel]:visible")
+    buttons = [panel.get_by_role("button", name=name) for name in ("Save", "And back again", "Turn this sketch")]
+    for button in buttons:
+        expect(button).to_be_disabled()
     (tmp_path / "page.png").write_text("<html>")
     upload(page, tmp_path / "page.png")
-    expect(page.get_by_text("page.png is not a picture")).to_be_visible(timeout=30_000)
+    told = panel.locator(".shown .told")
+    expect(told).to_contain_text("page.png is not a picture", timeout=30_000)
+    expect(panel.locator(".image-frame img")).to_be_hidden()  # it would be a broken one
+    for button in buttons:
+        expect(button).to_be_disabled()
+    page.get_by_label("Remove Image").first.click()
+    picture(1).save(tmp_path / "photo.heic", quality=90)  # which Chromium cannot show
+    upload(page, tmp_path / "photo.heic")
+    expect(result(page)).to_be_visible(timeout=30_000)
+    assert loaded(panel.locator(".image-frame img")).size == (48, 40)
+    expect(told).to_have_text("No face was found, so this is the middle. Drag the square to the face.")
+    for button in buttons:
+        expect(button).to_be_enabled()
+
+
+def saved(page: Page, button: str) -> tuple[str, Image.Image]:
+    with page.expect_download() as download:
+        page.locator("[role=tabpanel]:visible").get_by_role("button", name=button, exact=True).click()
+    return download.value.suggested_filename, Image.open(download.value.path())
+
+
+def test_a_result_is_kept_under_the_name_of_its_picture(page: Page, tmp_path: Path) -> None:
+    picture(3, (200, 200)).save(tmp_path / "Anna Blume.jpg")
+    upload(page, tmp_path / "Anna Blume.jpg")
+    made = loaded(result(page))
+    panel = page.locator("[role=tabpanel]:visible")
+    expect(panel.get_by_role("button", name="Save")).to_be_enabled()
+    name, image = saved(page, "Save")
+    assert name == "Anna Blume-sketch.png"
+    assert image.convert("RGB").tobytes() == made.tobytes()
+    assert saved(page, "Before and after")[1].size == (64, 32)
+    name, image = saved(page, "Transparent ink")
+    assert (name, image.mode) == ("Anna Blume-sketch-ink.png", "RGBA")
+    assert image.getchannel("A").tobytes() == made.convert("L").point(lambda value: 255 - value).tobytes()
+    name, _ = saved_film(page)
+    assert name.startswith("Anna Blume-sketch.")
+    panel.get_by_role("slider", name="Darkness").fill("1")
+    assert np.asarray(saved(page, "Save")[1].convert("L")).mean() < np.asarray(made.convert("L")).mean() - 5
+
+
+def saved_film(page: Page) -> tuple[str, int]:
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Short film").first.click()
+    return download.value.suggested_filename, Path(download.value.path()).stat().st_size
+
+
+def test_every_face_has_a_number_and_is_converted_alone_or_with_the_others(page: Page, tmp_path: Path) -> None:
+    both = Image.new("RGB", (560, 300), "grey")
+    for place, name in enumerate(("anna", "felix")):
+        both.paste(Image.open(ROOT / f"examples/photos/{name}.webp").resize((240, 240)), (20 + 270 * place, 30))
+    both.save(tmp_path / "both.png")
+    upload(page, tmp_path / "both.png")
+    one = loaded(result(page))
+    panel = page.locator("[role=tabpanel]:visible")
+    expect(panel.locator(".face")).to_have_count(2)
+    source = result(page).get_attribute("src") or ""
+    panel.get_by_role("button", name="Convert face 2").click(position={"x": 5, "y": 5})
+    expect(result(page)).not_to_have_attribute("src", source, timeout=30_000)
+    other = loaded(result(page))
+    assert other.tobytes() != one.tobytes()
+    source = result(page).get_attribute("src") or ""
+    panel.get_by_label("Everyone").click()
+    expect(result(page)).not_to_have_attribute("src", source, timeout=30_000)
+    sheet = loaded(result(page))
+    assert sheet.size == (64, 32)
+    assert sheet.crop((0, 0, 32, 32)).tobytes() == one.tobytes()
+
+
+def test_style_colours_and_size_are_chosen_on_the_page(page: Page, app_url: str) -> None:
+    page.goto(f"{app_url}/#sketch_to_photo")
+    expect(page.get_by_role("tab", name="To photo")).to_have_attribute("aria-selected", "true", timeout=30_000)
+    choose_embedded_weights(page)
+    pipe: Any = FaceSketchPipeline.from_pretrained(device="cpu")
+    choices: Any = {"photo_to_sketch": {"style": "bold"}, "sketch_to_photo": {"hair": "#d9b36c"}}
+    for direction, tab, folder in (
+        ("sketch_to_photo", "To photo", "sketches"),
+        ("photo_to_sketch", "To sketch", "photos"),
+    ):
+        open_tab(page, tab)
+        panel = page.locator("[role=tabpanel]:visible")
+        panel.get_by_role("button", name="ben").click()
+        loaded(result(page))
+        source = result(page).get_attribute("src") or ""
+        panel.get_by_role("button", name=re.compile("and size")).click()
+        if direction == "photo_to_sketch":
+            panel.get_by_label("bold").click()
+        else:
+            panel.get_by_role("button", name="Hair #d9b36c").click()
+        expect(result(page)).not_to_have_attribute("src", source, timeout=30_000)
+        with Image.open(ROOT / f"examples/{folder}/ben.webp") as ben:
+            wanted = getattr(pipe, direction)(ben.convert("RGB"), "face", **choices[direction])
+        assert np.abs(np.asarray(loaded(result(page)), float) - np.asarray(wanted, float)).mean() < 1
+    panel.get_by_label("384").click()
+    page.wait_for_function("document.querySelector('[role=tabpanel] img.fixed').naturalWidth === 384")
 
 
 def test_the_photo_of_a_drawing_is_painted_while_the_pen_moves(page: Page) -> None:

@@ -178,7 +178,7 @@ def test_the_command_line_takes_style_and_colours(conditional: Path, tmp_path: P
 
 def test_the_embedded_weights_follow_style_and_skin() -> None:
     pipe = FaceSketchPipeline.from_pretrained(device="cpu")
-    sketches = [Image.open(file).convert("RGB") for file in sorted((ROOT / "examples/sketches").glob("*.png"))[:3]]
+    sketches = [Image.open(file).convert("RGB") for file in sorted((ROOT / "examples/sketches").glob("*.webp"))[:3]]
     read, asked = [], []
     for skin in ("#5b3a24", "#e0ac69", "#f3d6c4"):
         photos = pipe.sketch_to_photo(sketches, skin=skin)
@@ -189,7 +189,7 @@ def test_the_embedded_weights_follow_style_and_skin() -> None:
     assert errors[1:].max() < 35, "of 255"
     assert 127.5 * (read[2] - read[0]).mean() > 40, "dark skin is met halfway: the training photos show little of it"
 
-    photo = Image.open(next((ROOT / "examples/photos").glob("*.png")))
+    photo = Image.open(next((ROOT / "examples/photos").glob("*.webp")))
     drawn = [pixels(pipe.photo_to_sketch(photo, style=style)) for style in pipe.styles]
     grain = pixels(photo.convert("RGB")) + np.random.default_rng(0).normal(0, 3, (*photo.size[::-1], 3))
     noisy = pixels(pipe.photo_to_sketch(Image.fromarray(grain.clip(0, 255).astype(np.uint8)), style=pipe.styles[0]))

@@ -19,7 +19,7 @@ FACES = [f"{kind}/{name}" for kind in ("photos", "sketches") for name in ("ben",
 
 
 def example(name: str, size: int = 300) -> Image.Image:
-    return Image.open(ROOT / f"examples/{name}.png").convert("RGB").resize((size, size))
+    return Image.open(ROOT / f"examples/{name}.webp").convert("RGB").resize((size, size))
 
 
 def scene(*faces: tuple[str, int, tuple[int, int], float], colour: str = "lightgrey") -> Image.Image:

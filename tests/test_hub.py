@@ -370,7 +370,7 @@ def test_a_space_gets_what_it_needs_and_the_second_time_nothing(hub: HubServer) 
         "cyclegan/weights/config.json",
         "web/texts/en.json",
         "requirements.txt",
-        "examples/photos/anna.png",
+        "examples/photos/anna.webp",
     } < space.files().keys()
     front = RepoCard(space.files()["README.md"].decode()).data
     assert front["sdk"] == "gradio"

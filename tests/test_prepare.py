@@ -22,7 +22,7 @@ def image_of(values: Values) -> Image.Image:
 
 
 def sketch(name: str = "ben", size: int = 256) -> Values:
-    return values_of(Image.open(ROOT / f"examples/sketches/{name}.png").resize((size, size)))
+    return values_of(Image.open(ROOT / f"examples/sketches/{name}.webp").resize((size, size)))
 
 
 def noise(deviation: float, size: int = 256) -> Values:

@@ -96,7 +96,7 @@ def test_every_file_of_the_package_is_installed() -> None:
 
 def test_there_are_examples_both_ways() -> None:
     for folder in ("photos", "sketches"):
-        assert len(list((ROOT / "examples" / folder).glob("*.png"))) >= 6
+        assert len(list((ROOT / "examples" / folder).glob("*.webp"))) >= 6
 
 
 def test_the_app_says_in_a_sentence_why_it_cannot_start() -> None:

@@ -1,11 +1,16 @@
 // The square that is converted, over the picture that was given: it is dragged, at a corner too, or moved with keys.
-// Gradio runs this with `element` and `props`, whose value is [left, top, side] in shorter sides of the picture, or null.
+// Ctrl+Z takes a move back. The faces that were found are numbered, and a click chooses one.
+// The value is {square, faces}; a square is [left, top, side] in shorter sides of the picture, or null.
 
 const overlay = element.querySelector(".crop");
 const box = overlay.querySelector(".square");
 const frame = element.closest("[role=tabpanel]").querySelector(".shown"); // of the picture
 const LEAST = 0.05; // side
 let square = null;
+let faces = [];
+let settled = null; // the square that was converted last
+const past = [];
+const future = [];
 let width = 1; // of the picture, in its shorter sides
 let height = 1;
 let unit = 1; // a shorter side in pixels of the page
@@ -33,6 +38,18 @@ const place = () => {
   );
   const [left, top, side] = square;
   set(box, left * unit, top * unit, side * unit, side * unit);
+  for (const [number, [x, y, length]] of faces.entries()) {
+    set(overlay.querySelectorAll(".face")[number], x * unit, y * unit, length * unit, length * unit);
+  }
+};
+const showFaces = () => {
+  for (const button of overlay.querySelectorAll(".face")) button.remove();
+  for (const [number, face] of [...faces.entries()].reverse()) {
+    const button = Object.assign(document.createElement("button"), { type: "button", className: "face", textContent: number + 1 });
+    button.setAttribute("aria-label", words.choose_face.replace("{number}", number + 1));
+    button.onclick = () => { square = face; place(); convert(); };
+    overlay.prepend(button);
+  }
 };
 
 const between = (least, value, most) => Math.max(least, Math.min(value, most));
@@ -47,7 +64,23 @@ const resize = ([left, top, side], signs, by) => {
   square = [signs[0] > 0 ? left : left + side - next, signs[1] > 0 ? top : top + side - next, next];
   place();
 };
-const convert = () => { props.value = square; trigger("input"); };
+const send = () => {
+  settled = square;
+  props.value = { square, faces };
+  trigger("input");
+};
+const convert = () => {
+  if (settled) past.push(settled);
+  future.length = 0;
+  send();
+};
+const step = (from, to) => {
+  if (!from.length) return;
+  to.push(settled);
+  square = from.pop();
+  place();
+  send();
+};
 
 box.onpointerdown = (event) => {
   if (event.button !== 0) return;
@@ -69,10 +102,12 @@ frame.ondragstart = (event) => event.preventDefault(); // else the browser drags
 
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const SIZES = { "+": 1, "=": 1, "-": -1 };
-box.onkeydown = (event) => {
-  const step = 0.02;
-  if (event.key in STEPS) move(square, ...STEPS[event.key].map((sign) => sign * step));
-  else if (event.key in SIZES) resize(square, [1, 1], SIZES[event.key] * step);
+const STRIDE = 0.02;
+overlay.onkeydown = (event) => {
+  const { key } = event;
+  if (key.toLowerCase() === "z" && (event.ctrlKey || event.metaKey)) step(...(event.shiftKey ? [future, past] : [past, future]));
+  else if (key in STEPS) move(square, ...STEPS[key].map((sign) => sign * STRIDE));
+  else if (key in SIZES) resize(square, [1, 1], SIZES[key] * STRIDE);
   else return;
   event.preventDefault(); // the page does not scroll
 };
@@ -82,6 +117,11 @@ frame.append(overlay);
 new ResizeObserver(place).observe(frame);
 watch("value", () => {
   if (grip) return; // the visitor knows better
-  square = props.value || null;
+  if (props.value?.square === square) return; // its own
+  ({ square, faces } = props.value ?? { square: null, faces: [] });
+  settled = square;
+  past.length = future.length = 0;
+  faces = faces.length > 1 ? faces : [];
+  showFaces();
   place();
 });

@@ -3,10 +3,12 @@
 const pad = find(".pad");
 const pen = pad.getContext("2d", { willReadFrequently: true });
 const eraser = find(".eraser");
-const history = [];
+const past = [];
+const future = [];
 let stream = null;
 let changed = false;
-let last = null; // where the pen was; null: it is up
+let pointer = null; // the finger or pen that draws; a palm or a second finger does not
+let last = null; // where it was
 
 pen.lineCap = pen.lineJoin = "round";
 pen.fillStyle = "white";
@@ -20,6 +22,7 @@ const send = () => {
     stream.shown = (delay, resized) => {
       if (made.dataset.count > 5) compareDevice("sketch_to_photo", delay);
       made.dataset.count = Number(made.dataset.count ?? 0) + 1;
+      find(".save").disabled = false;
       changed ||= resized;
       send();
     };
@@ -33,9 +36,17 @@ const again = () => { if (stream) { stream.close(); stream = null; change(); } }
 addEventListener("weights", again); // others were chosen
 offerDevice(again);
 
+const KEPT = "face-drawing"; // the drawing outlives a reload, in the visitor's own browser
+const keep = () => {
+  try {
+    localStorage.setItem(KEPT, pad.toDataURL());
+  } catch { /* the browser keeps nothing, or has no room */ }
+};
+const now = () => pen.getImageData(0, 0, pad.width, pad.height);
 const remember = () => {
-  history.push(pen.getImageData(0, 0, pad.width, pad.height));
-  if (history.length > 30) history.shift();
+  past.push(now());
+  future.length = 0;
+  if (past.length > 30) past.shift();
 };
 const place = (event) => {
   const box = pad.getBoundingClientRect();
@@ -45,7 +56,8 @@ const stroke = (event) => {
   const erasing = eraser.getAttribute("aria-pressed") === "true";
   const next = place(event);
   pen.strokeStyle = erasing ? "white" : "#222";
-  pen.lineWidth = find(".size").value * (erasing ? 3 : 1);
+  const pressure = event.pointerType === "pen" ? 0.4 + 1.2 * event.pressure : 1;
+  pen.lineWidth = find(".size").value * (erasing ? 3 : pressure);
   pen.beginPath();
   pen.moveTo(...(last ?? next));
   pen.lineTo(...next);
@@ -54,41 +66,58 @@ const stroke = (event) => {
 };
 
 pad.onpointerdown = (event) => {
-  if (event.button !== 0) return;
-  pad.setPointerCapture(event.pointerId);
+  if (event.button !== 0 || pointer !== null) return;
+  pointer = event.pointerId;
+  pad.setPointerCapture(pointer);
   remember();
   stroke(event);
   change();
 };
 pad.onpointermove = (event) => {
-  if (!last) return;
+  if (event.pointerId !== pointer) return;
   for (const step of event.getCoalescedEvents?.() ?? [event]) stroke(step);
   change();
 };
-pad.onpointerup = pad.onpointercancel = () => { last = null; };
+pad.onpointerup = pad.onpointercancel = (event) => {
+  if (event.pointerId !== pointer) return;
+  pointer = last = null;
+  keep();
+};
 
-const undo = () => {
-  if (!history.length) return;
-  pen.putImageData(history.pop(), 0, 0);
+const step = (from, to) => {
+  if (!from.length) return;
+  to.push(now());
+  pen.putImageData(from.pop(), 0, 0);
   change();
+  keep();
 };
+const undo = () => step(past, future);
+const redo = () => step(future, past);
 find(".undo").onclick = undo;
+find(".redo").onclick = redo;
 pad.onkeydown = (event) => {
-  if (event.key === "z" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); undo(); }
+  if (event.key.toLowerCase() !== "z" || !(event.ctrlKey || event.metaKey)) return;
+  event.preventDefault();
+  if (event.shiftKey) redo();
+  else undo();
 };
-find(".clear").onclick = () => { remember(); pen.fillRect(0, 0, pad.width, pad.height); change(); };
+const begin = (draw) => { remember(); draw(); change(); keep(); };
+find(".clear").onclick = () => begin(() => pen.fillRect(0, 0, pad.width, pad.height));
 eraser.onclick = () => eraser.setAttribute("aria-pressed", eraser.getAttribute("aria-pressed") !== "true");
-find(".save").onclick = () => made.toBlob((blob) => {
-  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: "photo.png" });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-});
+find(".save").onclick = async () => download(await toBlob(made), "drawing-photo.png");
+find(".save-drawing").onclick = async () => download(await toBlob(pad), "drawing.png");
 
 for (const [name, source] of Object.entries(props.examples)) {
   const picture = Object.assign(new Image(), { src: source, alt: name, width: 64, height: 64 });
   const choice = Object.assign(document.createElement("button"), { type: "button" });
   choice.setAttribute("aria-label", words.start_from_one.replace("{name}", name));
   choice.append(picture);
-  choice.onclick = () => { remember(); pen.drawImage(picture, 0, 0, pad.width, pad.height); change(); };
+  choice.onclick = () => begin(() => pen.drawImage(picture, 0, 0, pad.width, pad.height));
   find(".starts").append(choice);
 }
+
+try {
+  const kept = localStorage.getItem(KEPT);
+  const picture = Object.assign(new Image(), { src: kept ?? "" });
+  picture.onload = () => { pen.drawImage(picture, 0, 0, pad.width, pad.height); change(); };
+} catch { /* the browser keeps nothing */ }

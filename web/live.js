@@ -56,7 +56,7 @@ const start = async () => {
     video.requestVideoFrameCallback(frame);
   } catch (error) {
     stop();
-    say(words[error.name] ?? words.no_camera);
+    say(isSecureContext ? (words[error.name] ?? words.no_camera) : words.no_https);
   }
   button.disabled = false;
 };

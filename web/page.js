@@ -1,7 +1,52 @@
-// Gradio's examples are pictures without a name, which a screen reader cannot tell apart: they get that of their file.
-() => new MutationObserver(() => {
-  for (const example of document.querySelectorAll(".gallery-item:not([aria-label])")) {
-    const source = example.querySelector("img")?.src;
-    if (source) example.setAttribute("aria-label", decodeURIComponent(source).split("/").pop().split(".")[0]);
+// What Gradio's own parts lack, once for the page.
+() => {
+  const words = { ...window.texts.en, ...window.texts[navigator.language], ...window.texts[navigator.language.split("-")[0]] };
+  if (getComputedStyle(document.documentElement).direction !== document.dir && words.dir) document.dir = words.dir;
+
+  const mend = () => {
+    // Examples are pictures without a name, which a screen reader cannot tell apart: they get that of their file
+    for (const example of document.querySelectorAll(".gallery-item:not([aria-label])")) {
+      const source = example.querySelector("img")?.src;
+      if (source) example.setAttribute("aria-label", decodeURIComponent(source).split("/").pop().split(".")[0]);
+    }
+    for (const tab of document.querySelectorAll("[role=tab][aria-controls='']")) tab.removeAttribute("aria-controls");
+    // The line between two pictures has no name, and no key moves it
+    for (const line of document.querySelectorAll(".slider-wrap + .outer:not([tabindex]), .slider-wrap .outer:not([tabindex])")) {
+      Object.assign(line, { tabIndex: 0, ariaLabel: words.compare });
+      line.setAttribute("role", "slider");
+      line.setAttribute("aria-valuenow", 50);
+      line.addEventListener("keydown", slide);
+    }
+  };
+  const slide = (event) => {
+    const steps = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!steps) return;
+    event.preventDefault();
+    const line = event.currentTarget;
+    const box = line.getBoundingClientRect();
+    const place = { clientX: box.x + box.width / 2, clientY: box.y + box.height / 2, bubbles: true, view: window };
+    const width = line.parentElement.getBoundingClientRect().width;
+    const moved = { ...place, clientX: place.clientX + (steps * width) / 20 };
+    line.dispatchEvent(new MouseEvent("mousedown", place));
+    window.dispatchEvent(new MouseEvent("mousemove", moved));
+    window.dispatchEvent(new MouseEvent("mouseup", moved));
+    line.setAttribute("aria-valuenow", Math.max(0, Math.min(100, Number(line.getAttribute("aria-valuenow")) + 5 * steps)));
+  };
+  new MutationObserver(mend).observe(document.body, { childList: true, subtree: true, attributeFilter: ["aria-controls"] });
+
+  // A tab has an address, such as #draw
+  const open = () => document.querySelector(`[role=tab][data-tab-id="${CSS.escape(location.hash.slice(1))}"]`)?.click();
+  addEventListener("hashchange", open);
+  document.addEventListener("click", ({ target }) => {
+    const tab = target.closest?.("[role=tab]")?.dataset.tabId;
+    if (tab) history.replaceState(null, "", `#${tab}`);
+  });
+  if (location.hash) open();
+
+  // A file that the browser cannot show leaves no broken picture: what is wrong with it stands beside
+  for (const [kind, shown] of [["error", "hidden"], ["load", ""]]) {
+    document.addEventListener(kind, ({ target }) => {
+      if (target.matches?.(".image-frame img")) target.style.visibility = shown;
+    }, true);
   }
-}).observe(document.body, { childList: true, subtree: true })
+}

@@ -1,12 +1,6 @@
 // What Live and Draw share: pictures go to the server over a WebSocket as JPEG, and come back converted, in order.
-// Gradio runs this with `element`, the panel, and `props`: texts {language: {key: text}}, size in pixels of a picture
-// to send at first (then that of the answers), examples {name: URL}.
+// `props` has size, in pixels of a picture to send at first (then that of the answers), and examples {name: URL}.
 
-const words = props.texts[navigator.language.split("-")[0]] ?? props.texts.en;
-for (const part of element.querySelectorAll("[data-text]")) part.textContent = words[part.dataset.text];
-for (const part of element.querySelectorAll("[data-label]")) part.setAttribute("aria-label", words[part.dataset.label]);
-
-const find = (selector) => element.querySelector(selector);
 const say = (text) => { find(".status").textContent = text; };
 const made = find(".made");
 

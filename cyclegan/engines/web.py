@@ -86,7 +86,7 @@ def _copy(folder: Path, manifest: dict[str, Any]) -> None:
     web = ROOT / "web"
     files = {file.relative_to(web / "device"): file for file in (web / "device").rglob("*") if file.is_file()}
     files |= {file.relative_to(web): file for file in (web / "texts").glob("*.json")}
-    files |= {file.relative_to(ROOT): file for file in (ROOT / "examples").glob("*/*.png")}
+    files |= {file.relative_to(ROOT): file for file in (ROOT / "examples").glob("*/*.webp")}
     for name, source in sorted(files.items()):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(source.read_bytes())

@@ -48,6 +48,7 @@ class Models:
     def __init__(self, weights: str, engine: str = "torch") -> None:
         self.load = lru_cache(maxsize=3)(partial(self._load, engine=engine))
         self._finding = Lock()
+        self.warming = 0  # releases for which the fastest engine is looked for
         self._thread = ThreadPoolExecutor(1, "model")
         self._decoders = ThreadPoolExecutor(2, "decoder")  # of live streams: a slow picture keeps no model waiting
         try:
@@ -75,7 +76,9 @@ class Models:
                     pipe.find_fastest()
                 except Exception as error:  # whatever it is, there is always torch
                     warnings.warn(f"No faster engine was found for {pipe.source}: {error}", stacklevel=1)
+            self.warming -= 1
 
+        self.warming += 1
         Thread(target=find_fastest, name="engines", daemon=True).start()
         return pipe
 
@@ -88,13 +91,21 @@ class Models:
         weights = self._weights(name)
         return self._thread.submit(lambda: function(self.load(weights)))
 
+    def release(self, name: str) -> FaceSketchPipeline:
+        """Return the pipeline of that name, to look at; `run` and `convert` are for pictures.
+
+        Raises:
+            WeightsError: there is none of that name on offer.
+        """
+        return self.load(self._weights(name))
+
     def _weights(self, name: str) -> str:
         if name not in [*self.offers]:  # a list, since what a raw request sends may be unhashable
             raise WeightsError(f"There are no weights {name!r} on offer: choose from {', '.join(self.offers)}.")
         return self.offers[name]
 
-    def convert(self, direction: Direction, name: str, picture: Image.Image, **choices: Any) -> Image.Image:
-        """Convert one picture, in turn.
+    def convert(self, direction: Direction, name: str, pictures: Any, **choices: Any) -> Any:
+        """Convert one picture, or a list, in turn.
 
         Args:
             choices: the framing, the style and so on, as the pipeline's method of this direction takes them.
@@ -102,7 +113,7 @@ class Models:
         Raises:
             ImageError, ChoiceError, WeightsError: as the pipeline does.
         """
-        return self.run(lambda pipe: getattr(pipe, direction)(picture, **choices), name).result()
+        return self.run(lambda pipe: getattr(pipe, direction)(pictures, **choices), name).result()
 
     def figures(self, name: str) -> str:
         """Return the figures in the model card of a release, as Markdown, or an empty string.

@@ -1,0 +1,159 @@
+"""What the pages and endpoints ask for: uploads in, files for the visitor out."""
+
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+from PIL import Image
+
+from ..directions import Direction
+from ..faces import LARGEST, SMALLEST
+from ..images import ImageError, open_image, resize_to
+from ..palette import PARTS
+from ..prepare import judge
+from .archives import list_pictures, png_name
+from .files import FRAMINGS, OPENED, Square, choose, cut_out, folder, read_pair, read_upload, write
+from .serving import Models
+
+SIZES = (1, 1.5, 2)  # times the working size of the release
+SHOWN = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".avif")  # what browsers show
+MAX_BATCH = 200  # pictures at once
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What came of an upload.
+
+    Attributes:
+        pair: the files of what was given and of what was made.
+        told: the key of the text to tell: that it is ready, or why it may not be what was expected.
+        squares: where the faces are, the one that was converted first.
+    """
+
+    pair: tuple[str, str]
+    told: str
+    squares: list[Square]
+
+
+def legible(sent: Any) -> str | None:
+    """Return a PNG file of an upload that browsers cannot show, such as HEIC, or None."""
+    if not isinstance(sent, dict) or not isinstance(sent.get("path"), str):
+        return None
+    if Path(sent["path"]).suffix.lower() in SHOWN:
+        return None
+    return write(*read_upload(sent))
+
+
+def look(direction: Direction, first: Any = None, like: Any = None) -> dict[str, Any]:
+    """What a visitor chose of the look, as the pipeline takes it: a style, or colours and a photo to take them from."""
+    if direction.target == "sketch":
+        return {"style": first or None}
+    colours = first if isinstance(first, dict) else {}
+    return {part: colours.get(part) or None for part in PARTS} | {"like": read_upload(like)[0] if like else None}
+
+
+def convert_upload(
+    models: Models, direction: Direction, sent: Any, name: str, framing: str, own: Any, factor: float, *looks: Any
+) -> Converted:
+    """Convert what a visitor uploaded.
+
+    Args:
+        name: of the weights. framing: as in `choose`. own: the visitor's {"square": ..., "faces": ...}.
+        factor: one of SIZES. looks: as in `look`.
+
+    Raises:
+        ImageError, ChoiceError, WeightsError: whatever the visitor is to be told.
+    """
+    picture, stem = read_upload(sent)
+    size = round(models.release(name).image_size * (factor if factor in SIZES else 1))
+    # All faces are looked for, since the visitor may choose another one
+    own = own.get("square") if isinstance(own, dict) else own
+    frames = choose(picture, "faces" if framing == "face" else framing, own, size)
+    chosen = frames[:1] if framing == "face" else frames
+    results = models.convert(direction, name, [one.image for one in chosen], size="own", **look(direction, *looks))
+    made = [one.turn_back(result) for one, result in zip(chosen, results, strict=True)]
+    given = [resize_to(cut_out(picture, one), min(result.size)) for one, result in zip(chosen, made, strict=True)]
+    kind = judge(chosen[0].image)
+    told = f"ready_{direction.target}"
+    if kind == "blank":
+        told = "blank"
+    elif not chosen[0].found:
+        told = "no_face"
+    elif kind == "photo" and direction.source == "sketch":
+        told = "is_photo"
+    unit = min(picture.size)
+    squares = [[length / unit for length in one.square] for one in frames if one.square]
+    return Converted((write(sheet(given), stem), write(sheet(made), f"{stem}-{direction.target}")), told, squares)
+
+
+def sheet(pictures: list[Image.Image]) -> Image.Image:
+    """Put pictures side by side, in as many rows as columns, each scaled to the first one's size."""
+    columns = 1
+    while columns**2 < len(pictures):
+        columns += 1
+    width, height = pictures[0].size
+    made = Image.new("RGB", (columns * width, -(-len(pictures) // columns) * height), "white")
+    for number, picture in enumerate(pictures):
+        made.paste(picture.resize((width, height)), (number % columns * width, number // columns * height))
+    return made
+
+
+def convert_back(models: Models, direction: Direction, sent: Any, name: str) -> list[str]:
+    """Convert the result of a page back: the files of what was given, what was made, and what comes back."""
+    given, made, stem = read_pair(sent)
+    pictures = given, made, models.convert(direction.back, name, made)
+    return [write(picture, stem) for picture in pictures]
+
+
+def convert_files(
+    models: Models, direction: Direction, files: Iterable[str], framing: str, name: str, progress: Callable[..., Any]
+) -> tuple[list[tuple[str, str]], str | None, str, list[str]]:
+    """Convert pictures and zip files of pictures.
+
+    Args:
+        progress: wraps a list, as tqdm does.
+
+    Returns:
+        The file and the name of each result; the zip file of them, if there are any; how many were converted; and a
+        sentence for each that was not.
+    """
+    size = models.release(name).image_size
+    pictures = list_pictures(map(Path, files))
+    problems = [f"Only the first {MAX_BATCH} pictures were converted."] if len(pictures) > MAX_BATCH else []
+    made: list[tuple[str, str]] = []
+    taken: set[str] = set()
+    target = Path(tempfile.mkdtemp(dir=folder())) / f"{direction}.zip"
+    with ZipFile(target, "w") as archive:
+        for source, read in progress(pictures[:MAX_BATCH]):
+            try:
+                chosen = choose(open_image(read(), source, OPENED, apart=True), framing, None, size)[0]
+                picture = chosen.turn_back(models.convert(direction, name, chosen.image, size="own"))
+            except ImageError as error:
+                problems.append(str(error))
+                continue
+            named = png_name(source, taken)
+            made.append((write(picture, Path(named).stem), named))
+            archive.write(*made[-1])
+    return made, str(target) if made else None, f"{len(made)} of {len(pictures)} converted.", problems
+
+
+def answer(models: Models, direction: Direction, sent: Any, framing: str, size: int | None, **choices: Any) -> str:
+    """Convert a picture for the endpoint of a direction, and return the file.
+
+    Args:
+        size: the result's shorter side in pixels, or None for the release's.
+        choices: the style or the colours as the pipeline takes them; what is empty is the model's choice.
+    """
+    picture, stem = read_upload(sent)
+    size = models.image_size if size is None else size
+    if type(size) is not int or not SMALLEST <= size <= LARGEST:
+        raise ImageError(f"size is from {SMALLEST} to {LARGEST} pixels; got {size!r}.")
+    if framing not in FRAMINGS:
+        raise ImageError(f"There is no framing {framing!r}: it is {', '.join(FRAMINGS)}.")
+    chosen = choose(picture, framing, None, size)[0]
+    given = {name: choice for name, choice in choices.items() if choice}
+    converted = models.convert(direction, models.first, chosen.image, size="own", **given)
+    return write(chosen.turn_back(converted), f"{stem}-{direction.target}")

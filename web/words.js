@@ -1,0 +1,14 @@
+// The texts of the page's language, English where a text is missing, in everything with data-text and data-label.
+// Gradio runs this with `element`, what a component's HTML made, and `props`.
+
+const words = { ...window.texts.en, ...window.texts[navigator.language], ...window.texts[navigator.language.split("-")[0]] };
+for (const part of element.querySelectorAll("[data-text]")) part.textContent = words[part.dataset.text];
+for (const part of element.querySelectorAll("[data-label]")) part.setAttribute("aria-label", words[part.dataset.label]);
+
+const find = (selector) => element.querySelector(selector);
+const download = (blob, name) => {
+  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+};
+const toBlob = (canvas) => new Promise((done) => { canvas.toBlob(done); });
