@@ -14,6 +14,7 @@ from threading import Thread
 from typing import Any
 
 import gradio as gr
+import gradio.mcp
 from PIL import Image
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -315,7 +316,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that the folder is deleted then too
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     with tempfile.TemporaryDirectory(prefix="face-sketch-", ignore_cleanup_errors=True) as own:
-        os.environ["GRADIO_TEMP_DIR"] = own
+        os.environ["GRADIO_TEMP_DIR"] = gradio.mcp.DEFAULT_TEMP_DIR = own  # MCP's was read when it was imported
         models = Models(
             os.environ.get("CYCLEGAN_WEIGHTS") or str(EMBEDDED), os.environ.get("CYCLEGAN_ENGINE") or "auto"
         )

@@ -76,6 +76,7 @@ def app_url(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     with running_app(str(release), folder) as (url, app):
         yield url
         assert app.poll() is None, "the app has ended"
+        assert not [*(folder / "gradio").rglob("*.png")], "what MCP clients send lies where it is swept"
         for failure in (folder / "log.txt").read_text().split("Traceback")[1:]:
             refused = ("InvalidPathError", "'meta' field must be")  # by Gradio: what tests try in vain
             assert any(words in failure for words in refused), failure

@@ -13,7 +13,7 @@ from starlette.routing import WebSocketRoute
 from starlette.testclient import TestClient
 from test_images import encoded
 
-from cyclegan import FaceSketchPipeline, pipeline
+from cyclegan import FaceSketchPipeline, translator
 from cyclegan.directions import Direction
 from cyclegan.engines.build import Engine
 from cyclegan.images import open_image
@@ -40,7 +40,7 @@ def test_torch_converts_until_the_fastest_engine_is_found(release: Path, monkeyp
         assert may_end.wait(60)
         return [("inverting", inverted(generator)) for generator in generators]
 
-    monkeypatch.setattr(pipeline, "choose_apart", choose_apart)
+    monkeypatch.setattr(translator, "choose_apart", choose_apart)
     models = Models(str(release), "auto")
     for name, weights in models.offers.items():  # the first, and one that is chosen later
         exact = FaceSketchPipeline.from_pretrained(weights, device="cpu").photo_to_sketch(picture(0))
