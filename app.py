@@ -37,6 +37,14 @@ EXAMPLES = {"photo": ROOT / "examples" / "photos", "sketch": ROOT / "examples" /
 TEXTS = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in (WEB / "texts").glob("*.json")}
 text: Any = gr.I18n(**TEXTS)  # a language is a file; what goes wrong is told in English
 HEAD = f"<script>window.texts = {json.dumps(TEXTS)}</script>"
+# Text and its ground differ by 4.5 to 1 at least (WCAG 2.2, 1.4.3)
+THEME = gr.themes.Soft(primary_hue="indigo", neutral_hue="stone", font="sans-serif", font_mono="monospace").set(
+    color_accent="*primary_600", block_label_text_color="*primary_700", block_title_text_color="*primary_700",
+    button_primary_background_fill="*primary_600", checkbox_label_background_fill_selected="*primary_600",
+    checkbox_background_color_selected="*primary_600", body_text_color_subdued="*neutral_600",
+    link_text_color_dark="*primary_300", link_text_color_hover_dark="*primary_200",
+    link_text_color_visited_dark="*primary_300",
+)  # fmt: skip
 HEIGHT = 400  # of a picture on the page, in pixels
 MAX_UPLOAD = 50 * 2**20  # bytes a file
 MAX_WAITING = 100  # requests in line; who comes later is asked to come back
@@ -336,7 +344,7 @@ def main() -> None:
                 ],
                 "middleware": [Middleware(GZipMiddleware)],
             },
-            theme=gr.themes.Soft(primary_hue="indigo", neutral_hue="stone", font="sans-serif", font_mono="monospace"),
+            theme=THEME,
             css_paths=WEB / "style.css",
             head=HEAD,
             js=(WEB / "page.js").read_text(encoding="utf-8"),

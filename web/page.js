@@ -10,6 +10,7 @@
       if (source) example.setAttribute("aria-label", decodeURIComponent(source).split("/").pop().split(".")[0]);
     }
     for (const tab of document.querySelectorAll("[role=tab][aria-controls='']")) tab.removeAttribute("aria-controls");
+    for (const empty of document.querySelectorAll(".empty[aria-label]:not([role])")) empty.role = "img";
     // The line between two pictures has no name, and no key moves it
     for (const line of document.querySelectorAll(".slider-wrap + .outer:not([tabindex]), .slider-wrap .outer:not([tabindex])")) {
       Object.assign(line, { tabIndex: 0, ariaLabel: words.compare });
@@ -32,6 +33,17 @@
     window.dispatchEvent(new MouseEvent("mouseup", moved));
     line.setAttribute("aria-valuenow", Math.max(0, Math.min(100, Number(line.getAttribute("aria-valuenow")) + 5 * steps)));
   };
+  // Gradio builds the page part by part: it is shown when nothing has moved for a moment
+  let quiet;
+  const settle = () => {
+    clearTimeout(quiet);
+    quiet = setTimeout(() => { document.documentElement.classList.add("settled"); growing.disconnect(); }, 250);
+  };
+  const growing = new ResizeObserver(settle);
+  growing.observe(document.body);
+  growing.observe(document.querySelector(".gradio-container"));
+  settle();
+
   new MutationObserver(mend).observe(document.body, { childList: true, subtree: true, attributeFilter: ["aria-controls"] });
 
   // A tab has an address, such as #draw
