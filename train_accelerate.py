@@ -37,7 +37,9 @@ from cyclegan.data.batches import Batch, Prefetch, UnpairedBatches, cache_size, 
 from cyclegan.data.cache import Pictures
 from cyclegan.data.sources import DataError, find_pairs, find_pictures, find_styles, match_names
 from cyclegan.directions import Direction
-from cyclegan.evaluation.metrics import SIZE, Pairs, evaluate, load_pairs, luminance_correlation
+from cyclegan.evaluation.metrics import luminance_correlation
+from cyclegan.evaluation.pairs import SIZE, Pairs, load_pairs
+from cyclegan.evaluation.protocol import mean_figures
 from cyclegan.files import point
 from cyclegan.hub.client import HubError
 from cyclegan.hub.uploads import Uploads, fetch_state
@@ -749,7 +751,7 @@ def release(
         pipe = FaceSketchPipeline(
             sketch_generator, photo_generator, config.image_size, "auto", torch.float32, styles=model.styles
         )
-        scores = evaluate(pipe, validation.photos, validation.sketches)
+        scores = mean_figures(pipe, validation.photos, validation.sketches)
         figures = {f"{direction}_{name}": value for direction, of in scores.items() for name, value in of.items()}
     pipe = FaceSketchPipeline(
         sketch_generator, photo_generator, config.image_size, "cpu", torch.float16, styles=model.styles

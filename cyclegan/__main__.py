@@ -11,14 +11,18 @@ import tyro
 
 from .convert import convert as convert_files
 from .data.check import check
-from .data.sources import DataError, find_pairs
+from .data.sources import DataError
 from .directions import Direction
 from .engines.build import EngineError
 from .engines.export import Format, calibration
 from .engines.export import export as export_pipeline
 from .engines.web import export_web
-from .evaluation.metrics import PROTOCOL, SIZE, load_pairs
-from .evaluation.report import Page, as_text, make_report
+from .evaluation.groups import find_groups
+from .evaluation.loading import ProtocolName, load
+from .evaluation.metrics import load_vgg
+from .evaluation.page import Page, as_text
+from .evaluation.protocol import make_hints
+from .evaluation.report import make_report
 from .faces import Framing
 from .files import atomic, explain
 from .hub.client import HubError
@@ -88,40 +92,60 @@ def evaluate(
     weights: str = str(EMBEDDED),
     json_: Annotated[Path | None, tyro.conf.arg(name="json")] = None,
     html: Path | None = None,
-    size: int = SIZE,
+    size: int | None = None,
     engine: str = "torch",
+    protocol: ProtocolName = "square",
+    style_pattern: str | None = None,
+    true_style: bool = False,
+    own_palette: bool = False,
+    groups: Path | None = None,
+    identity: bool = False,
+    perceptual_network: Path | None = None,
 ) -> int:
     """Measure likeness, cycle and speed of a model on paired pictures, in both directions. See docs/evaluation.md.
 
     Args:
-        data: A folder with `photos` and `sketches`; files with the same name are a pair.
+        data: A folder with `photos` and `sketches`; files with the same name are a pair. For fs2k, FS2K's own folder.
         weights: A release: a folder, or a repository on the Hub. Default: the embedded weights.
         json_: File for all measurements, including the figures of every picture.
-        html: File for a self-contained page with the table and all pictures.
-        size: The side in pixels at which pictures are compared. Figures at different sizes are not comparable.
+        html: File for a self-contained page with the tables and all pictures.
+        size: The side in pixels at which squares are compared. Not given: 128. Figures at different sizes are not
+            comparable.
         engine: What runs the generators: auto, torch, torch-bf16, compile, openvino, openvino-bf16, openvino-int8 or
             onnxruntime. See docs/performance.md.
+        protocol: How pictures are framed and compared: the project's own way, or that of FS2K's paper or of
+            Semi-Cycle-GAN's on CUFS.
+        style_pattern: Where the style stands in a sketch's name, as in training: a regular expression with a group. Not
+            given: the styles are folders. The figures of each style are given apart.
+        true_style: Also measure sketches that are drawn in the style of the true sketch.
+        own_palette: Also measure photos that are painted in the colours of the true photo.
+        groups: A JSON file with the attributes of each picture, such as FS2K's anno_test.json. The figures of each
+            value are given apart.
+        identity: Also measure whether the person can still be recognised.
+        perceptual_network: A safetensors file of VGG16, as in training, for a KID of its features.
     """
-    if size < 32:
-        raise DataError(f"--size must be at least 32; got {size}.")
-    for domain in ("photos", "sketches"):
-        if not (data / domain).is_dir():
-            inside = (data / "test" / domain).is_dir()
-            advice = f"Use --data {data / 'test'}" if inside else "Put one half of each pair there"
-            raise DataError(f"The folder {data / domain} is missing. {advice}.")
     pipe = FaceSketchPipeline.from_pretrained(weights, engine=engine)
-    pairs = load_pairs(find_pairs(data / "photos", data / "sketches"), max(size, pipe.image_size))
-    page = Page()
-    model = "the embedded weights" if weights == str(EMBEDDED) else weights
-    report = make_report(pipe, pairs, model, str(data), size, page.add if html else None)
+    page = Page() if html else None
+    loaded = load(data, protocol, pipe.image_size, size, style_pattern, groups)
+    report = make_report(
+        pipe,
+        loaded.pairs,
+        model="the embedded weights" if weights == str(EMBEDDED) else weights,
+        data=str(data),
+        hints=make_hints(pipe, loaded.styles if true_style else None, own_palette),
+        groups=find_groups(loaded.attributes),
+        identity=identity,
+        vgg=load_vgg(perceptual_network) if perceptual_network else None,
+        look=page.add if page else None,
+    )
     print(as_text(report))
     if json_:
         with atomic(json_) as partial:
-            partial.write_text(json.dumps({"protocol": PROTOCOL} | asdict(report), indent=1) + "\n", encoding="utf-8")
-    if html:
+            partial.write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
+    if html and page:
         with atomic(html) as partial:
             partial.write_text(page.html(report), encoding="utf-8")
-    return 1 if pairs.skipped else 0
+    return 1 if loaded.pairs.skipped else 0
 
 
 def export(

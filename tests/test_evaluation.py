@@ -12,16 +12,17 @@ from torch import Tensor, nn
 from cyclegan import FaceSketchPipeline
 from cyclegan.data.sources import DataError, find_pairs
 from cyclegan.evaluation.metrics import (
-    compare,
     cycle_l1,
     distribution_figures,
-    evaluate,
     load_network,
-    load_pairs,
     luminance_correlation,
     paired_figures,
+    perceptual_figures,
     resize,
 )
+from cyclegan.evaluation.pairs import Squares, load_pairs
+from cyclegan.evaluation.protocol import mean_figures, measure
+from cyclegan.evaluation.scoot import scoot
 from cyclegan.images import crop_square, to_image, to_tensor
 
 Grey = np.ndarray  # (H, W) luminance in [0, 1]
@@ -123,6 +124,83 @@ def psnr(x: Grey, y: Grey) -> float:
     return float(10 * np.log10(1 / np.mean((x - y) ** 2)))
 
 
+def scoot_by_hand(x: np.ndarray, y: np.ndarray) -> float:
+    """Fan et al. 2019, pair of pixels by pair of pixels, on (H, W) uint8."""
+
+    def statistics(block: np.ndarray) -> list[float]:
+        counts = np.zeros((6, 6))
+        for row in range(block.shape[0]):
+            for column in range(block.shape[1]):
+                for down, right in ((0, 1), (-1, 1), (-1, 0), (-1, -1)):
+                    if 0 <= row + down < block.shape[0] and 0 <= column + right < block.shape[1]:
+                        one, other = int(block[row, column]), int(block[row + down, column + right])
+                        counts[min(5, int(6 * one / 255)), min(5, int(6 * other / 255))] += 1
+        shares = np.floor(counts / 4 + 0.5)
+        shares /= shares.sum()
+        contrast = sum((i - j) ** 2 * shares[i, j] for i in range(6) for j in range(6))
+        return [contrast, (shares**2).sum()]
+
+    def vector(picture: np.ndarray) -> np.ndarray:
+        edges = [[side * edge // 4 for edge in range(5)] for side in picture.shape]
+        blocks = (
+            picture[edges[0][i] : edges[0][i + 1], edges[1][j] : edges[1][j + 1]] for i in range(4) for j in range(4)
+        )
+        return np.concatenate([statistics(block) for block in blocks])
+
+    return float(1 / (1 + np.linalg.norm(vector(x) - vector(y))))
+
+
+def test_scoot_is_the_papers_on_pictures_of_any_shape() -> None:
+    one, other = (np.asarray(picture(seed, (46, 61), "L")) for seed in (0, 1))
+    noise = np.random.default_rng(0).integers(0, 256, one.shape, dtype=np.uint8)
+    for x, y in ((one, other), (one, noise), (noise, one)):
+        expected = scoot_by_hand(x, y)
+        got = scoot(*(torch.from_numpy(part.copy())[None] for part in (x, y)))
+        assert got.tolist() == pytest.approx([expected], abs=1e-6)
+    assert scoot(torch.from_numpy(one.copy())[None], torch.from_numpy(one.copy())[None]).item() == 1
+
+
+def haarpsi(x: Grey, y: Grey) -> float:
+    """Reisenhofer et al. 2018, equations 8 to 13, on luminance in [0, 255], at half the size as the authors do."""
+
+    def similarity(a: Grey, b: Grey) -> Grey:
+        return (2 * a * b + 30) / (a**2 + b**2 + 30)
+
+    def response(image: Grey, scale: int, across: bool) -> Grey:
+        image = image.T if across else image
+        width = 2**scale
+        padded = np.pad(image, width)
+        total = np.zeros_like(image)
+        for i in range(width):
+            for j in range(width):
+                sign = 1 if i < width // 2 else -1
+                top, left = width // 2 - i, width // 2 - j  # as the kernel is turned when it is convolved with
+                shifted = np.roll(padded, (-top, -left), (0, 1))[width:-width, width:-width]
+                total = total + sign * shifted / 2**scale
+        return total.T if across else total
+
+    x, y = ((image[::2, ::2] + image[1::2, ::2] + image[::2, 1::2] + image[1::2, 1::2]) * 255 / 4 for image in (x, y))
+    numerator = denominator = 0.0
+    for across in (False, True):
+        responses = [[np.abs(response(image, scale, across)) for scale in (1, 2, 3)] for image in (x, y)]
+        local = sum(similarity(responses[0][scale], responses[1][scale]) for scale in (0, 1)) / 2
+        weight = np.maximum(responses[0][2], responses[1][2])
+        numerator += (weight / (1 + np.exp(-4.2 * local))).sum()
+        denominator += weight.sum()
+    score = numerator / denominator
+    return float((np.log(score / (1 - score)) / 4.2) ** 2)
+
+
+def test_haarpsi_is_the_papers_and_scoot_is_for_drawings() -> None:
+    made, wanted = noisy(pictures(0, 1, size=64), 20), pictures(0, 2, size=64)
+    figures = perceptual_figures(in_range(made), in_range(wanted), drawn=True)
+    expected = [haarpsi(grey(x), grey(y)) for x, y in zip(made, wanted, strict=True)]
+    assert figures["haarpsi"].tolist() == pytest.approx(expected, abs=1e-4)
+    bits = [torch.from_numpy(np.round(grey(x) * 255).astype(np.uint8))[None] for x in (made[0], wanted[0])]
+    assert figures["scoot"][0].item() == pytest.approx(scoot(*bits).item(), abs=1e-3)
+    assert "scoot" not in perceptual_figures(in_range(made), in_range(wanted), drawn=False)
+
+
 @pytest.mark.parametrize("size", [48, 128])
 @pytest.mark.parametrize("metric", [ssim, psnr, fsim])
 def test_a_figure_is_the_papers(metric: Callable[[Grey, Grey], float], size: int) -> None:
@@ -204,7 +282,7 @@ def fixed_pipeline(photos: Tensor, sketches: Tensor) -> FaceSketchPipeline:
 
 def test_a_perfect_model_scores_one() -> None:
     photos, sketches = pictures(*range(10)), pictures(*range(10, 20))
-    for figures in evaluate(fixed_pipeline(photos, sketches), photos, sketches, size=48).values():
+    for figures in mean_figures(fixed_pipeline(photos, sketches), photos, sketches, size=48).values():
         assert figures["ssim"] == pytest.approx(1, abs=1e-5)
         assert figures["fsim"] == pytest.approx(1, abs=1e-5)
         assert figures["psnr"] == pytest.approx(80, abs=0.1)
@@ -215,7 +293,7 @@ def test_each_direction_is_measured_on_its_own_pictures() -> None:
     photos, sketches = pictures(0, 1, 2), pictures(3, 4, 5)
     pipe = fixed_pipeline(photos, sketches)
     pipe.photo_generator.answers = in_range(photos.flip(0))
-    figures = evaluate(pipe, photos, sketches, size=48)
+    figures = mean_figures(pipe, photos, sketches, size=48)
     assert figures["photo_to_sketch"]["ssim"] == pytest.approx(1, abs=1e-5)
     assert figures["sketch_to_photo"]["ssim"] < 0.9
     expected = cycle_l1(in_range(photos), in_range(photos.flip(0))).mean().item()
@@ -225,17 +303,17 @@ def test_each_direction_is_measured_on_its_own_pictures() -> None:
 def test_what_a_small_working_size_loses_counts_in_the_cycle() -> None:
     photos = torch.randint(256, (2, 3, 64, 64), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     pipe = FaceSketchPipeline(Unchanged(), Unchanged(), image_size=32, device="cpu")  # type: ignore[arg-type]
-    for figures in evaluate(pipe, photos, photos, size=64).values():
+    for figures in mean_figures(pipe, photos, photos, size=64).values():
         assert figures["cycle_l1"] > 0.1
-    for figures in evaluate(pipe, photos, photos, size=32).values():
+    for figures in mean_figures(pipe, photos, photos, size=32).values():
         assert figures["cycle_l1"] == pytest.approx(0, abs=1e-6)
 
 
 def test_a_mean_is_over_all_pictures_however_they_are_batched() -> None:
     photos, sketches = pictures(*range(11), size=32), pictures(*range(11, 22), size=32)
     pipe = make_pipeline()
-    whole = evaluate(pipe, photos, sketches, size=32)
-    alone = [evaluate(pipe, photos[i : i + 1], sketches[i : i + 1], size=32) for i in range(11)]
+    whole = mean_figures(pipe, photos, sketches, size=32)
+    alone = [mean_figures(pipe, photos[i : i + 1], sketches[i : i + 1], size=32) for i in range(11)]
     for direction, figures in whole.items():
         for name, mean in figures.items():
             assert mean == pytest.approx(np.mean([one[direction][name] for one in alone]), abs=1e-4)
@@ -244,12 +322,12 @@ def test_a_mean_is_over_all_pictures_however_they_are_batched() -> None:
 def test_pictures_are_compared_at_one_size_whatever_the_model_works_at() -> None:
     photos, sketches = pictures(0, 1, size=64), pictures(2, 3, size=64)
     for working in (32, 64):
-        comparison = next(compare(make_pipeline(image_size=working), photos, sketches, size=40))
-        assert {part.shape[-1] for part in comparison.pictures} == {working}
-        assert {part.shape[-1] for part in comparison.compared} == {40}
-        _, made, wanted = comparison.compared
+        batch = next(measure(make_pipeline(image_size=working), Squares(photos, sketches, working, 40), 2))
+        assert {part.shape[-1] for part in batch.pictures} == {working}
+        assert {part.shape[-1] for part in batch.compared} == {40}
+        _, made, wanted = batch.compared
         assert torch.equal(wanted, resize(in_range(sketches), 40))
-        assert torch.equal(comparison.figures["fsim"], paired_figures(made, wanted)["fsim"])
+        assert torch.equal(batch.figures["fsim"], paired_figures(made, wanted)["fsim"])
 
 
 def test_resizing_is_pillows() -> None:

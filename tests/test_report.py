@@ -16,8 +16,11 @@ from cyclegan import FaceSketchPipeline
 from cyclegan.__main__ import evaluate as evaluate_release
 from cyclegan.data.sources import DataError, find_pairs
 from cyclegan.evaluation import report
-from cyclegan.evaluation.metrics import evaluate, load_pairs, paired_figures
-from cyclegan.evaluation.report import Page, make_report, table
+from cyclegan.evaluation.metrics import paired_figures
+from cyclegan.evaluation.page import Page, tables
+from cyclegan.evaluation.pairs import Squares, load_pairs
+from cyclegan.evaluation.protocol import mean_figures
+from cyclegan.evaluation.report import make_report
 from cyclegan.images import normalise
 
 NAMES = [f"face <{number}>" for number in range(23)]
@@ -94,10 +97,10 @@ def test_the_command_from_folder_to_files(data: Path, release: Path, tmp_path: P
     saved = json.loads(written[0].read_text())
     assert saved["count"] == 23
     assert saved["working_size"] == 32
-    assert saved["compared_size"] == 48
+    assert saved["compared"] == "compared at 48 x 48"
     assert "BT.601" in saved["protocol"]
     pairs = load_pairs(find_pairs(data / "photos", data / "sketches"), 48)
-    expected = evaluate(make_pipeline(), pairs.photos, pairs.sketches, 48)
+    expected = mean_figures(make_pipeline(), pairs.photos, pairs.sketches, 48)
     for direction, figures in expected.items():
         of_pictures = saved["pictures"][direction]
         assert [one["name"] for one in of_pictures] == sorted(NAMES)
@@ -108,7 +111,12 @@ def test_the_command_from_folder_to_files(data: Path, release: Path, tmp_path: P
         assert saved["figures"][direction]["batch_ms"] > 0
         assert f"{figures['fsim']:.3f}" in printed
     copied = paired_figures(normalise(pairs.photos), normalise(pairs.sketches))
-    assert saved["copied"] == pytest.approx({name: value.mean().item() for name, value in copied.items()}, abs=1e-4)
+    for direction in expected:
+        figures = saved["figures"][f"{direction}_copied"]
+        for name, values in copied.items():
+            assert figures[name] == pytest.approx(values.mean().item(), abs=1e-4)
+        assert printed.count(f"{figures['fsim']:.3f}") >= 2
+    assert saved["groups"] == {}
 
     outline = Outline(written[1].read_text(encoding="utf-8"))
     assert outline.open == []
@@ -172,21 +180,22 @@ def test_networks_judge_what_was_made_against_what_was_wanted(data: Path, monkey
     monkeypatch.setattr(report, "load_inception", Means)
     pairs = load_pairs(find_pairs(data / "photos", data / "sketches"), 32)
     pipe = FaceSketchPipeline(Copy(), Copy(), 32, "cpu")  # type: ignore[arg-type]
-    measured = make_report(pipe, pairs, "a copy", "pairs", size=32)
+    squares = Squares(pairs.photos, pairs.sketches, 32, 32, pairs.names)
+    measured = make_report(pipe, squares, "a copy", "pairs")
     apart = (normalise(pairs.photos) - normalise(pairs.sketches)).abs().mean().item()
-    for figures in (*measured.figures.values(), measured.copied):
+    assert len(measured.figures) == 4
+    for figures in measured.figures.values():
         assert figures["lpips"] == pytest.approx(apart, abs=1e-5)
-        assert figures["fid"] == pytest.approx(measured.copied["fid"], rel=1e-3)
+        assert figures["fid"] == pytest.approx(measured.figures["photo_to_sketch_copied"]["fid"], rel=1e-3)
         assert figures["fid"] > 0.01
-        assert figures["kid"] == pytest.approx(measured.copied["kid"], rel=1e-3)
-    (note,) = measured.notes
-    assert "FID and KID use 23 pictures, and KID 100 random subsets of 23" in note
-    labels = [row[0] for row in table(measured)]
+        assert figures["kid"] == pytest.approx(measured.figures["photo_to_sketch_copied"]["kid"], rel=1e-3)
+    assert "KID uses 100 random subsets of 23 of 23 pictures." in measured.notes
+    labels = [row[0] for row in tables(measured)[0].rows]
     assert labels.index("LPIPS (AlexNet)") < labels.index("FID") < labels.index("KID x 1000")
 
     pairs.sketches[:] = pairs.photos  # now the copy is what is wanted
-    perfect = make_report(pipe, pairs, "a copy", "pairs", size=32)
-    for figures in (*perfect.figures.values(), perfect.copied):
+    perfect = make_report(pipe, squares, "a copy", "pairs")
+    for figures in perfect.figures.values():
         assert figures["lpips"] == 0
         assert figures["fid"] == pytest.approx(0, abs=1e-4)
 
@@ -195,7 +204,8 @@ def test_one_pair_is_enough(data: Path) -> None:
     """For a table and a page; sets need two, and their figures are then not there."""
     pairs = load_pairs(find_pairs(data / "photos", data / "sketches")[:1], 32)
     page = Page()
-    measured = make_report(make_pipeline(), pairs, "a model", "one pair", size=32, look=page.add)
+    squares = Squares(pairs.photos, pairs.sketches, 32, 32, pairs.names)
+    measured = make_report(make_pipeline(), squares, "a model", "one pair", look=page.add)
     outline = Outline(page.html(measured))
     assert outline.texts["h3"] == 2 * ["The worst 1 by FSIM"]
     assert measured.notes == ["LPIPS left out: its network could not be loaded (unreachable)."]

@@ -15,6 +15,8 @@ OPTIONAL = (
     "accelerate",
     "av",
     "datasets",
+    "dlib",
+    "face_recognition_models",
     "gradio",
     "nncf",
     "onnx",

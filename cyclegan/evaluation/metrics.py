@@ -1,151 +1,70 @@
-"""Measure a model on pairs of test pictures.
+"""The figures: what is computed of pictures, for each of them or for a whole set.
 
-This protocol makes two figures comparable (docs/evaluation.md says why):
-
-- Two files are a pair if their names match. Every picture is cropped to its largest centred square.
-- The input is resized to the model's working size. The result and the target are resized to 128 x 128 (`SIZE`) and
-  compared there. Every resize is bicubic with antialiasing; equal sizes are left alone.
-- SSIM, PSNR, FSIM and the correlation use the luminance (ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B) in [0, 1], with a
-  data range of 1.
-- The cycle stays in tensors at the working size and is never rounded to 8 bits on its way. The reconstruction is
-  compared in colour, in [-1, 1].
-- LPIPS, FID and KID use the colours at the compared size.
-- A figure is the mean over the pictures. FID and KID are computed over all pictures together.
-
-piq computes SSIM, PSNR and FSIM. torchmetrics computes LPIPS, FID and KID and downloads their networks.
+piq computes SSIM, PSNR, FSIM and HaarPSI. torchmetrics computes LPIPS, FID and KID. LPIPS and the Inception network are
+downloaded when first needed.
 """
 
 import os
 import warnings
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from pickle import UnpicklingError
 
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..data.sources import DataError
-from ..directions import Direction
 from ..extras import extra, install
-from ..images import ImageError, crop_square, normalise, open_image, to_tensor
-from ..pipeline import BATCH, FaceSketchPipeline
+from ..networks import Features
+from .scoot import scoot
 
-SIZE = 128  # pixels: the side at which pictures are compared
 KID_SUBSETS, KID_SUBSET_SIZE = 100, 50
-PROTOCOL = __doc__ or ""
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """Paired pictures in the same order, (N, 3, S, S) uint8 each, their names, and why other pairs were left out."""
-
-    photos: Tensor
-    sketches: Tensor
-    names: list[str]
-    skipped: list[str]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """One batch in one direction: pictures (B, 3, S, S) in [-1, 1] and the figures of each picture, (B,).
-
-    `pictures` are input, result, target and reconstruction at the working size, to look at. `compared` are input,
-    result and target at the compared size.
-    """
-
-    direction: Direction
-    pictures: tuple[Tensor, Tensor, Tensor, Tensor]
-    compared: tuple[Tensor, Tensor, Tensor]
-    figures: dict[str, Tensor]
-
-
-def load_pairs(files: list[tuple[Path, Path]], size: int) -> Pairs:
-    """Decode pairs into pictures of `size` x `size`. A pair with an unreadable picture is named and left out.
-
-    Args:
-        size: the working size or the compared size, whichever is larger.
-
-    Raises:
-        DataError: no pair can be read.
-    """
-
-    def decode(pair: tuple[Path, Path]) -> tuple[Tensor, Tensor] | str:
-        try:
-            photo, sketch = (to_tensor(crop_square(open_image(file), size)) for file in pair)
-        except ImageError as error:
-            return str(error)
-        return photo, sketch
-
-    with ThreadPoolExecutor() as pool:
-        results = list(zip(files, pool.map(decode, files), strict=True))
-    kept = [(photo.stem, decoded) for (photo, _), decoded in results if not isinstance(decoded, str)]
-    skipped = [decoded for _, decoded in results if isinstance(decoded, str)]
-    if not kept:
-        raise DataError(f"None of the {len(files)} pairs can be read. The first problem: {skipped[0]}")
-    photos, sketches = (torch.stack([decoded[domain] for _, decoded in kept]) for domain in (0, 1))
-    return Pairs(photos, sketches, [name for name, _ in kept], skipped)
-
-
-def evaluate(
-    pipe: FaceSketchPipeline, photos: Tensor, sketches: Tensor, size: int = SIZE
-) -> dict[str, dict[str, float]]:
-    """Return the mean figures in each direction: {"photo_to_sketch": {"ssim": ...}, "sketch_to_photo": ...}.
-
-    Args:
-        pipe: the model. During training, give it copies of the generators, since a pipeline casts its generators.
-        photos, sketches: pairs as `load_pairs` returns them, (N, 3, S, S) uint8.
-        size: the side in pixels at which pictures are compared.
-    """
-    sums: dict[str, dict[str, float]] = {direction: {} for direction in Direction}
-    for comparison in compare(pipe, photos, sketches, size):
-        of_direction = sums[comparison.direction]
-        for name, values in comparison.figures.items():
-            of_direction[name] = of_direction.get(name, 0.0) + values.sum().item() / len(photos)
-    return sums
-
-
-@torch.inference_mode()
-def compare(pipe: FaceSketchPipeline, photos: Tensor, sketches: Tensor, size: int = SIZE) -> Iterator[Comparison]:
-    """Translate all photos and then all sketches, back as well, and measure every picture."""
-    ways = (
-        (photos, sketches, pipe.sketch_generator, pipe.photo_generator),
-        (sketches, photos, pipe.photo_generator, pipe.sketch_generator),
-    )
-    for direction, (inputs, targets, there, back) in zip(Direction, ways, strict=True):
-        for start in range(0, len(inputs), BATCH):
-            given, wanted = (normalise(part[start : start + BATCH].to(pipe.device)) for part in (inputs, targets))
-            working = resize(given, pipe.image_size)
-            made = pipe.translate(there, working).float()
-            cycled = pipe.translate(back, made).float()
-            compared = resize(given, size), resize(made, size), resize(wanted, size)
-            figures = paired_figures(compared[1], compared[2])
-            figures["cycle_l1"] = cycle_l1(compared[0], resize(cycled, size))
-            figures["luminance_correlation"] = luminance_correlation(compared[0], compared[1])
-            pictures = working, made, resize(wanted, pipe.image_size), cycled
-            yield Comparison(direction, pictures, compared, figures)
-
-
-def paired_figures(made: Tensor, wanted: Tensor) -> dict[str, Tensor]:
+def paired_figures(made: Tensor, wanted: Tensor, colour: bool = False, border: int = 0) -> dict[str, Tensor]:
     """Return how similar results and targets are: `ssim`, `psnr` (dB, at most 80) and `fsim`, each (N,).
 
     SSIM follows Wang et al. 2004 (Gaussian window of 11 x 11, sigma 1.5, whole windows only), and FSIM follows Zhang et
-    al. 2011 (without chrominance). Equal pictures have an SSIM and FSIM of 1.
+    al. 2011. Equal pictures have an SSIM and FSIM of 1.
 
     Args:
         made, wanted: results and targets, (N, 3, H, W) in [-1, 1], at least 11 x 11 pixels.
+        colour: whether FSIM counts chrominance as well (FSIMc in its paper).
+        border: by so many pixels the edges are repeated for SSIM; MATLAB's `ssim` does so by 5.
     """
     with extra("evaluate", "Comparing pictures", DataError):
         import piq  # here, for it loads torchvision: two seconds that nothing else of the command line needs
 
     pictures = luminance(made), luminance(wanted)
+    in_fsim = [(picture.float().clamp(-1, 1) + 1) / 2 for picture in (made, wanted)] if colour else pictures
+    bordered = [F.pad(picture, [border] * 4, mode="replicate") for picture in pictures]
     return {
-        "ssim": piq.ssim(*pictures, data_range=1.0, reduction="none", downsample=False),
+        "ssim": piq.ssim(*bordered, data_range=1.0, reduction="none", downsample=False),
         "psnr": piq.psnr(*pictures, data_range=1.0, reduction="none"),
-        "fsim": piq.fsim(*pictures, data_range=1.0, reduction="none", chromatic=False),
+        "fsim": piq.fsim(*in_fsim, data_range=1.0, reduction="none", chromatic=colour),
     }
+
+
+def perceptual_figures(made: Tensor, wanted: Tensor, drawn: bool) -> dict[str, Tensor]:
+    """Return `haarpsi` and, for drawings, `scoot`: each (N,), of the luminance, and 1 for equal pictures.
+
+    HaarPSI follows Reisenhofer et al. 2018 (https://arxiv.org/abs/1607.06140), with its constants C = 30 and
+    alpha = 4.2. SCOOT sees 8 bits: see `scoot`.
+
+    Args:
+        made, wanted: results and targets, (N, 3, H, W) in [-1, 1], at least 32 x 32 pixels.
+        drawn: whether the targets are drawings, for which SCOOT was made.
+    """
+    import piq
+
+    pictures = luminance(made), luminance(wanted)
+    figures = {"haarpsi": piq.haarpsi(*pictures, data_range=1.0, reduction="none")}
+    if drawn:
+        figures["scoot"] = scoot(*(picture[:, 0].mul(255).round().to(torch.uint8).cpu() for picture in pictures))
+    return figures
 
 
 def luminance_correlation(given: Tensor, made: Tensor) -> Tensor:
@@ -185,7 +104,7 @@ def resize(pictures: Tensor, size: int) -> Tensor:
 
 
 def distribution_figures(made: Tensor, wanted: Tensor) -> dict[str, float]:
-    """Return how similar two sets of pictures are, from their Inception features (N, D): `fid` and `kid`.
+    """Return how similar two sets of pictures are, from their features (N, D): `fid` and `kid`.
 
     FID follows Heusel et al. 2017 (https://arxiv.org/abs/1706.08500) and KID follows Binkowski et al. 2018
     (https://arxiv.org/abs/1801.01401). `kid` is multiplied by 1000, and its subsets are always drawn the same way.
@@ -230,6 +149,37 @@ def load_inception() -> nn.Module:
     from torchmetrics.image.fid import FrechetInceptionDistance
 
     return FrechetInceptionDistance().inception
+
+
+def load_vgg(file: Path) -> nn.Module:
+    """Load the first layers of VGG16 from a safetensors file, for a KID that needs no download.
+
+    It maps (N, 3, H, W) uint8 to 448 features per picture: relu1_2, relu2_2 and relu3_3, the features of each place
+    brought to a mean square of 1, and averaged over all places.
+
+    Raises:
+        DataError: the file does not hold them, or cannot be read.
+    """
+    network = Features()
+    try:
+        tensors = load_file(file)
+        network.load_state_dict({name: tensors[name] for name in network.state_dict()})
+    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+        raise DataError(
+            f"VGG16 could not be loaded from {file} ({error}). Give --perceptual-network a safetensors file with the "
+            "names of torchvision's tensors."
+        ) from None
+    return _Means(network)
+
+
+class _Means(nn.Module):
+    def __init__(self, network: Features) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        layers = self.network(pixels / 127.5 - 1)  # (N, C, H, W) each
+        return torch.cat([F.normalize(layer).mean((2, 3)) * layer.shape[1] ** 0.5 for layer in layers], 1)
 
 
 def load_network(metrics: str, load: Callable[[], nn.Module], notes: list[str]) -> nn.Module | None:

@@ -1,0 +1,75 @@
+"""Load what the command `evaluate` measures on: the pairs, their styles and what is known of them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ..data.sources import DataError, find_pairs, find_styles
+from .groups import read_annotations
+from .pairs import SIZE, PairSource, Squares, load_pairs
+from .published import PublishedName, find_fs2k, load_published
+
+ProtocolName = Literal["square"] | PublishedName
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The pairs, with the style of each sketch, where styles are known, and what is known of each pair."""
+
+    pairs: PairSource
+    styles: list[str]
+    attributes: list[dict[str, Any]]
+
+
+def load(
+    data: Path,
+    protocol: ProtocolName,
+    working_size: int,
+    size: int | None = None,
+    style_pattern: str | None = None,
+    groups: Path | None = None,
+) -> Loaded:
+    """Load pairs of test pictures. The arguments are those of the command.
+
+    Raises:
+        DataError: pictures or annotations are missing or no such thing, or the size or the pattern is wrong.
+    """
+    if size is not None and protocol != "square":
+        raise DataError(f"--size is for the protocol square; {protocol} has its own.")
+    if size is not None and size < 32:
+        raise DataError(f"--size must be at least 32; got {size}.")
+    pairs: PairSource
+    if protocol == "fs2k":
+        files, annotations = find_fs2k(data)
+        pairs, kept = load_published(protocol, files, data / "photo", working_size)
+        attributes = [annotations[number] for number in kept]
+        # As those name the files who train on it: the official names do not tell the style
+        names = [f"{name}_style{one['style'] + 1}" for name, one in zip(pairs.names, attributes, strict=True)]
+    else:
+        files = find_pairs(*_folders(data))
+        if protocol == "square":
+            size = size or SIZE
+            read = load_pairs(files, max(size, working_size), data / "photos")
+            pairs = Squares(read.photos, read.sketches, working_size, size, read.names, read.skipped)
+        else:
+            pairs, _ = load_published(protocol, files, data / "photos", working_size)
+        attributes, names = [{} for _ in pairs.names], pairs.names
+    if groups:
+        read_ones = read_annotations(groups, pairs.names)
+        attributes = [one | more for one, more in zip(attributes, read_ones, strict=True)]
+    styles: list[str] = []
+    if style_pattern or protocol != "fs2k":  # its folders are no styles
+        found, numbers = find_styles(names, style_pattern)
+        styles = [found[number] for number in numbers.tolist()] if found else []
+    if styles:
+        attributes = [{"style": style} | one | {"style": style} for one, style in zip(attributes, styles, strict=True)]
+    return Loaded(pairs, styles, attributes)
+
+
+def _folders(data: Path) -> tuple[Path, Path]:
+    for domain in ("photos", "sketches"):
+        if not (data / domain).is_dir():
+            inside = (data / "test" / domain).is_dir()
+            advice = f"Use --data {data / 'test'}" if inside else "Put one half of each pair there"
+            raise DataError(f"The folder {data / domain} is missing. {advice}.")
+    return data / "photos", data / "sketches"
