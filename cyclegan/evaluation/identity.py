@@ -5,9 +5,11 @@ The network is dlib's ResNet (King, "High Quality Face Recognition with Deep Met
 trained with, at which it is right for 99.38 % of the pairs of Labeled Faces in the Wild.
 """
 
+import math
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +20,7 @@ from ..extras import extra
 from ..images import denormalise
 
 SAME_PERSON = 0.6  # Euclidean distance of two descriptors
-DOUBLED = 1  # so many times a picture is enlarged to twice its size before faces are searched for
+SEARCHED = 256  # pixels: the least side of a picture in which dlib's detector is sure to see a framed face
 LANDMARKS, DESCRIPTOR = "shape_predictor_5_face_landmarks.dat", "dlib_face_recognition_resnet_model_v1.dat"
 
 
@@ -49,17 +51,21 @@ class Identity:
         self._detect = dlib.get_frontal_face_detector()
         self._describe = dlib.face_recognition_model_v1(str(models / DESCRIPTOR))
         find_landmarks = dlib.shape_predictor(str(models / LANDMARKS))
-        self._landmarks, known = [], []
+        self._landmarks: list[Any] = []  # of each photo, or None
+        known: list[Tensor] = []
         for photo in photos:
             pixels = _pixels(photo)
-            faces = self._detect(pixels, DOUBLED)
-            face = max(faces, key=lambda face: face.area(), default=None)
+            face = max(self._faces(pixels), key=lambda face: face.area(), default=None)
             self._landmarks.append(find_landmarks(pixels, face) if face else None)
             known.append(self._descriptor(pixels, len(known)))
         self._known = torch.stack(known)  # (N, 128), NaN where there is no face
         self.missed = sum(one is None for one in self._landmarks)
         if self.missed == len(known):
             raise DataError("--identity needs photos of faces; no face was found in any of the photos.")
+
+    def _faces(self, pixels: np.ndarray) -> Any:
+        doubled = max(1, math.ceil(math.log2(SEARCHED / min(pixels.shape[:2]))))  # so many times, to twice the size
+        return self._detect(pixels, doubled)
 
     def _descriptor(self, pixels: np.ndarray, number: int) -> Tensor:
         """The descriptor at the landmarks of a photo: (128,)."""
@@ -87,7 +93,7 @@ class Identity:
             "same_person": (own < SAME_PERSON).float(),
             "rank_1": (own <= distances.amin(1)).float(),
         }
-        found = torch.tensor([float(len(self._detect(one, DOUBLED)) > 0) for one in pixels])
+        found = torch.tensor([float(len(self._faces(one)) > 0) for one in pixels])
         return {name: values.masked_fill(unknown, torch.nan) for name, values in judged.items()} | {"face_found": found}
 
 

@@ -91,8 +91,8 @@ def make_report(
     count, notes = len(pairs.names), [f"Left out: {reason}" for reason in pairs.skipped]
     lpips = load_network("LPIPS", load_lpips, notes)
     inception = load_network("FID and KID", load_inception, notes) if count > 1 else None
-    networks = {"": inception, "_vgg": vgg if count > 1 else None}  # by the ending of the names of their figures
-    networks = {name: network.to(pipe.device) for name, network in networks.items() if network}
+    given_networks = {"": inception, "_vgg": vgg if count > 1 else None}  # by the ending of their figures' names
+    networks = {ending: network.to(pipe.device) for ending, network in given_networks.items() if network}
     if lpips:
         lpips.to(pipe.device)
     people = None
@@ -117,13 +117,13 @@ def make_report(
             rated.append((batch.direction + COPIED, given, paired_figures(given, wanted, **pairs.figures)))
             described |= {batch.direction + COPIED: given, batch.direction + WANTED: wanted}
         with torch.inference_mode():
-            for series, compared, figures in rated:
-                figures |= perceptual_figures(compared, wanted, drawn=batch.direction.target == "sketch")
+            for series, compared, of_batch in rated:
+                of_batch |= perceptual_figures(compared, wanted, drawn=batch.direction.target == "sketch")
                 if lpips:
-                    figures["lpips"] = lpips(compared, wanted).flatten()  # (B,)
+                    of_batch["lpips"] = lpips(compared, wanted).flatten()  # (B,)
                 if people:
-                    figures |= identity_figures(people, batch, copied=series != batch.series)
-                for name, values in figures.items():
+                    of_batch |= identity_figures(people, batch, copied=series != batch.series)
+                for name, values in of_batch.items():
                     found[series][name].append(values.cpu())
             for ending, network in networks.items():
                 for series, compared in described.items():
