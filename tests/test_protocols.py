@@ -1,6 +1,7 @@
 """What a model is given, whose protocol it is measured by, and in which groups."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -300,3 +301,12 @@ def test_one_command_gives_the_whole_table(faces: Tensor, tmp_path: Path, capsys
         assert words in printed
         assert words in page
     assert page.count("<img") == 4 * 4 * 2
+
+
+def test_without_the_extra_identity_says_what_to_install(monkeypatch: pytest.MonkeyPatch, faces: Tensor) -> None:
+    monkeypatch.setattr("cyclegan.evaluation.identity.find_spec", lambda name: None)
+    with pytest.raises(DataError, match="needs the package face_recognition_models: pip install 'cyclegan.identity.'"):
+        Identity(normalise(faces))
+    monkeypatch.setitem(sys.modules, "dlib", None)
+    with pytest.raises(DataError, match="--identity needs the package dlib"):
+        Identity(normalise(faces))
