@@ -305,7 +305,7 @@ def test_one_command_gives_the_whole_table(faces: Tensor, tmp_path: Path, capsys
 
 def test_without_the_extra_identity_says_what_to_install(monkeypatch: pytest.MonkeyPatch, faces: Tensor) -> None:
     monkeypatch.setattr("cyclegan.evaluation.identity.find_spec", lambda name: None)
-    with pytest.raises(DataError, match="needs the package face_recognition_models: pip install 'cyclegan.identity.'"):
+    with pytest.raises(DataError, match=r"the package face_recognition_models: pip install 'cyclegan\[identity\]'"):
         Identity(normalise(faces))
     monkeypatch.setitem(sys.modules, "dlib", None)
     with pytest.raises(DataError, match="--identity needs the package dlib"):
