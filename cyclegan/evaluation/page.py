@@ -163,10 +163,11 @@ class Page:
 
 def _worst_first(figures: list[dict[str, Any]], pictures: list[list[str]]) -> dict[str, list[dict[str, Any]]]:
     """The pairs under the title of their part of the page: the worst, the best, all others."""
+    of_pictures = [(name, metric) for name, metric in METRICS.items() if "%" not in metric.form]  # of one: all or none
     shown = [
         {
             "name": one["name"],
-            "values": [f"{metric.label} {_cell(name, one)}" for name, metric in METRICS.items() if _cell(name, one)],
+            "values": [f"{metric.label} {_cell(name, one)}" for name, metric in of_pictures if _cell(name, one)],
             "pictures": dict(zip(("input", "result", "target", "reconstruction"), uris, strict=True)),
         }
         for one, uris in sorted(zip(figures, pictures, strict=True), key=lambda pair: pair[0]["fsim"])

@@ -5,7 +5,7 @@ import platform
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,63 +89,23 @@ def make_report(
         look: called with every batch of pictures.
     """
     count, notes = len(pairs.names), [f"Left out: {reason}" for reason in pairs.skipped]
-    lpips = load_network("LPIPS", load_lpips, notes)
-    inception = load_network("FID and KID", load_inception, notes) if count > 1 else None
-    given_networks = {"": inception, "_vgg": vgg if count > 1 else None}  # by the ending of their figures' names
-    networks = {ending: network.to(pipe.device) for ending, network in given_networks.items() if network}
-    if lpips:
-        lpips.to(pipe.device)
-    people = None
-    if identity:
-        parts = (pairs.working("photo", rows) for rows in batches_of(count, pairs.batch))
-        people = Identity(photo for part in parts for photo in part)
-        if people.missed:
-            notes.append(
-                f"Identity leaves out {people.missed} of {count} pairs: their photos show no face that is found."
-            )
-
-    found: dict[str, dict[str, list[Tensor]]] = defaultdict(lambda: defaultdict(list))
-    features: dict[tuple[str, str], list[Tensor]] = defaultdict(list)
+    judges = load_judges(pipe, pairs, identity, vgg, notes)
     rounds = [None] if hints is None else [None, hints]
-    total = 2 * len(rounds) * len(batches_of(count, pairs.batch))
     measured = (batch for hints in rounds for batch in measure(pipe, pairs, count, hints))
-    for batch in tqdm(measured, "Measuring", total, unit="batch", dynamic_ncols=True):
-        given, made, wanted = batch.compared
-        rated = [(batch.series, made, batch.figures)]
-        described = {batch.series: made}
-        if batch.series == batch.direction:  # what is the same in each round is measured in the first
-            rated.append((batch.direction + COPIED, given, paired_figures(given, wanted, **pairs.figures)))
-            described |= {batch.direction + COPIED: given, batch.direction + WANTED: wanted}
-        with torch.inference_mode():
-            for series, compared, of_batch in rated:
-                of_batch |= perceptual_figures(compared, wanted, drawn=batch.direction.target == "sketch")
-                if lpips:
-                    of_batch["lpips"] = lpips(compared, wanted).flatten()  # (B,)
-                if people:
-                    of_batch |= identity_figures(people, batch, copied=series != batch.series)
-                for name, values in of_batch.items():
-                    found[series][name].append(values.cpu())
-            for ending, network in networks.items():
-                for series, compared in described.items():
-                    features[ending, series].append(network(denormalise(compared)).cpu())  # (B, D)
-        if look:
-            look(batch)
-
-    columns = {series: {name: torch.cat(values) for name, values in of.items()} for series, of in found.items()}
-    figures = {series: means(of) for series, of in columns.items()}
-    for series in figures:
-        direction = next(direction for direction in Direction if series.startswith(direction))
-        for ending in networks:
-            sets = (torch.cat(features[ending, key]) for key in (series, direction + WANTED))
-            distances = distribution_figures(*sets)
-            figures[series] |= distances if not ending else {"kid" + ending: distances["kid"]}
-    if networks:
-        notes.append(f"KID uses {KID_SUBSETS} random subsets of {min(KID_SUBSET_SIZE, count)} of {count} pictures.")
-    if inception:
-        notes.append("FID grows as pictures get fewer, so compare it only between equal numbers of pictures.")
+    total = 2 * len(rounds) * len(batches_of(count, pairs.batch))
+    batches = tqdm(measured, "Measuring", total, unit="batch", dynamic_ncols=True)
+    columns, features = judge(batches, judges, pairs, look)
+    figures = {series: means(of) | distances(features, series) for series, of in columns.items()}
     for direction in Direction:
         parts = (pairs.working(direction.source, rows) for rows in batches_of(min(count, BATCH), pairs.batch))
         figures[direction] |= speed(getattr(pipe, direction), [picture for part in parts for picture in part])
+    by_group = {
+        attribute: {
+            value: {"count": len(rows)} | {series: means(of, torch.tensor(rows)) for series, of in columns.items()}
+            for value, rows in values.items()
+        }
+        for attribute, values in (groups or {}).items()
+    }
     return Report(
         model=model,
         data=data,
@@ -155,16 +115,88 @@ def make_report(
         machine=describe_machine(pipe),
         given=hints.words if hints else "",
         figures=figures,
-        groups={
-            attribute: {
-                value: {"count": len(rows)} | {series: means(columns[series], torch.tensor(rows)) for series in columns}
-                for value, rows in values.items()
-            }
-            for attribute, values in (groups or {}).items()
-        },
+        groups=by_group,
         notes=notes,
         pictures={series: by_picture(pairs.names, of) for series, of in columns.items()},
     )
+
+
+@dataclass(frozen=True)
+class Judges:
+    """The networks that judge pictures, where they can be had.
+
+    `features` are those whose features of whole sets are compared, by how the names of their figures end: "" for
+    Inception, and "_vgg".
+    """
+
+    lpips: nn.Module | None
+    features: dict[str, nn.Module]
+    people: Identity | None
+
+
+def load_judges(
+    pipe: FaceSketchPipeline, pairs: PairSource, identity: bool, vgg: nn.Module | None, notes: list[str]
+) -> Judges:
+    """Load the networks, and add a note for what cannot be judged. See `make_report`."""
+    count, people = len(pairs.names), None
+    lpips = load_network("LPIPS", load_lpips, notes)
+    several = {"": load_network("FID and KID", load_inception, notes), "_vgg": vgg} if count > 1 else {}
+    features = {ending: network.to(pipe.device) for ending, network in several.items() if network}
+    if features:
+        notes.append(f"KID uses {KID_SUBSETS} random subsets of {min(KID_SUBSET_SIZE, count)} of {count} pictures.")
+    if "" in features:
+        notes.append("FID grows as pictures get fewer, so compare it only between equal numbers of pictures.")
+    if identity:
+        parts = (pairs.working("photo", rows) for rows in batches_of(count, pairs.batch))
+        people = Identity(photo for part in parts for photo in part)
+        if people.missed:
+            notes.append(f"Identity leaves out {people.missed} of {count} pairs: no face was found in their photos.")
+    return Judges(lpips.to(pipe.device) if lpips else None, features, people)
+
+
+@torch.inference_mode()
+def judge(
+    batches: Iterable[MeasuredBatch], judges: Judges, pairs: PairSource, look: Callable[[MeasuredBatch], None] | None
+) -> tuple[dict[str, Columns], dict[tuple[str, str], Tensor]]:
+    """Add to what was measured what the networks say, and the series in which the input is copied.
+
+    Returns:
+        The figures of each series, and the features (N, D) of its pictures by network and series.
+    """
+    found: dict[str, dict[str, list[Tensor]]] = defaultdict(lambda: defaultdict(list))
+    features: dict[tuple[str, str], list[Tensor]] = defaultdict(list)
+    for batch in batches:
+        given, made, wanted = batch.compared
+        rated = [(batch.series, made, batch.figures)]
+        described = {batch.series: made}
+        if batch.series == batch.direction:  # what is the same in each round is judged in the first
+            rated.append((batch.direction + COPIED, given, paired_figures(given, wanted, **pairs.figures)))
+            described |= {batch.direction + COPIED: given, batch.direction + WANTED: wanted}
+        for series, compared, figures in rated:
+            figures |= perceptual_figures(compared, wanted, drawn=batch.direction.target == "sketch")
+            if judges.lpips:
+                figures["lpips"] = judges.lpips(compared, wanted).flatten()  # (B,)
+            if judges.people:
+                figures |= identity_figures(judges.people, batch, copied=series != batch.series)
+            for name, values in figures.items():
+                found[series][name].append(values.cpu())
+        for ending, network in judges.features.items():
+            for series, compared in described.items():
+                features[ending, series].append(network(denormalise(compared)).cpu())  # (B, D)
+        if look:
+            look(batch)
+    columns = {series: {name: torch.cat(values) for name, values in of.items()} for series, of in found.items()}
+    return columns, {key: torch.cat(values) for key, values in features.items()}
+
+
+def distances(features: dict[tuple[str, str], Tensor], series: str) -> Figures:
+    """FID and KID between the pictures of a series and the true ones; of VGG16 only KID, as FID is Inception's."""
+    direction = next(direction for direction in Direction if series.startswith(direction))
+    found: Figures = {}
+    for ending in {ending for ending, _ in features}:
+        figures = distribution_figures(features[ending, series], features[ending, direction + WANTED])
+        found |= {"kid" + ending: figures["kid"]} if ending else figures
+    return found
 
 
 def batches_of(count: int, size: int) -> list[slice]:
