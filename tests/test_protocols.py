@@ -219,6 +219,20 @@ def test_annotations_that_do_not_fit_are_a_sentence(
         load(fs2k, "fs2k", 32, size=64)
 
 
+def test_folders_of_sketches_are_styles(tmp_path: Path) -> None:
+    """As in training: the photos may lie apart from them."""
+    for number, name in enumerate(("photos/a", "photos/b", "sketches/bold/a", "sketches/fine/a", "sketches/fine/b")):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        picture(number).save(tmp_path / f"{name}.png")
+    (tmp_path / "attributes.json").write_text('{"a.png": {"hair": 1}, "fine/b": {"hair": 0}}')
+    loaded = load(tmp_path, "square", 32, groups=tmp_path / "attributes.json")
+    assert loaded.pairs.names == ["bold/a", "fine/a", "fine/b"]
+    assert loaded.styles == ["bold", "fine", "fine"]
+    assert find_groups(loaded.attributes) == {"style": {"bold": [0], "fine": [1, 2]}, "hair": {"0": [2], "1": [0, 1]}}
+    first, second = (loaded.pairs.working("photo", slice(row, row + 1)) for row in (0, 1))
+    assert torch.equal(first, second)
+
+
 def test_annotations_are_found_by_name_in_either_form(tmp_path: Path) -> None:
     file = tmp_path / "attributes.json"
     for written in (

@@ -152,9 +152,9 @@ def find_images(
 
 
 def find_pairs(photos: Path, sketches: Path) -> list[tuple[Path, Path]]:
-    """Return the pairs in two folders: files whose paths match apart from the extension.
+    """Return the pairs in two folders: files whose paths match apart from the extension, as in `match_names`.
 
-    Files without a partner are skipped.
+    Files without a partner are skipped. Several sketches may have the same photo.
 
     Raises:
         DataError: a folder is missing, nothing matches, or two files in one folder have the same name.
@@ -163,18 +163,20 @@ def find_pairs(photos: Path, sketches: Path) -> list[tuple[Path, Path]]:
     for folder in (photos, sketches):
         found: dict[str, Path] = {}
         for file in find_images(folder):
-            name = str(file.relative_to(folder).with_suffix(""))
+            name = file.relative_to(folder).with_suffix("").as_posix()
             if name in found:
                 raise DataError(f"{found[name]} and {file} have the same name. Keep the one that belongs to the pair.")
             found[name] = file
         by_name.append(found)
-    names = [name for name in by_name[0] if name in by_name[1]]
-    if not names:
+    of_photos, of_sketches = (list(found.values()) for found in by_name)
+    places = match_names(list(by_name[0]), list(by_name[1])).tolist()
+    pairs = [(of_photos[place], sketch) for place, sketch in zip(places, of_sketches, strict=True) if place >= 0]
+    if not pairs:
         raise DataError(
             f"No picture in {photos} has the same name as one in {sketches}. Two files are a pair if their names "
             "match apart from the extension."
         )
-    return [(by_name[0][name], by_name[1][name]) for name in names]
+    return pairs
 
 
 def match_names(photos: Sequence[str], sketches: Sequence[str]) -> Tensor:

@@ -18,7 +18,7 @@ def read_annotations(file: Path, names: list[str]) -> list[dict[str, Any]]:
     Args:
         file: `{"NAME": {"attribute": value, ...}, ...}`, or a list of annotations that each have an `image_name`, as
             FS2K's own files.
-        names: of the pairs. An extension in the file does not matter.
+        names: of the pairs, with or without the folder of a style. An extension in the file does not matter.
 
     Raises:
         DataError: the file is missing, is something else, or names none of the pairs.
@@ -29,7 +29,7 @@ def read_annotations(file: Path, names: list[str]) -> list[dict[str, Any]]:
     if not isinstance(read, dict) or not all(isinstance(one, dict) for one in read.values()):
         raise DataError(f"{file} must hold the attributes of each picture by its name, or a list as FS2K's.")
     by_name = {_bare(name): one for name, one in read.items()}
-    found = [by_name.get(_bare(name), {}) for name in names]
+    found = [by_name.get(_bare(name)) or by_name.get(_bare(name.partition("/")[2]), {}) for name in names]
     if not any(found):
         raise DataError(
             f"{file} names none of the pairs. It begins with {next(iter(read), '')!r}, the pairs with {names[0]!r}."

@@ -41,18 +41,20 @@ def load(
     pairs: PairSource
     if protocol == "fs2k":
         files, annotations = find_fs2k(data)
-        pairs, kept = load_published(protocol, files, data / "photo", working_size)
+        names = [photo.relative_to(data / "photo").with_suffix("").as_posix() for photo, _ in files]
+        pairs, kept = load_published(protocol, files, names, working_size)
         attributes = [annotations[number] for number in kept]
         # As those name the files who train on it: the official names do not tell the style
         names = [f"{name}_style{one['style'] + 1}" for name, one in zip(pairs.names, attributes, strict=True)]
     else:
         files = find_pairs(*_folders(data))
+        names = [sketch.relative_to(data / "sketches").with_suffix("").as_posix() for _, sketch in files]
         if protocol == "square":
             size = size or SIZE
-            read = load_pairs(files, max(size, working_size), data / "photos")
+            read = load_pairs(files, max(size, working_size), names)
             pairs = Squares(read.photos, read.sketches, working_size, size, read.names, read.skipped)
         else:
-            pairs, _ = load_published(protocol, files, data / "photos", working_size)
+            pairs, _ = load_published(protocol, files, names, working_size)
         attributes, names = [{} for _ in pairs.names], pairs.names
     if groups:
         read_ones = read_annotations(groups, pairs.names)

@@ -28,24 +28,20 @@ class Pairs:
     skipped: list[str]
 
 
-def load_pairs(files: list[tuple[Path, Path]], size: int, folder: Path | None = None) -> Pairs:
+def load_pairs(files: list[tuple[Path, Path]], size: int, names: list[str] | None = None) -> Pairs:
     """Decode pairs into pictures of `size` x `size`. A pair with an unreadable picture is named and left out.
 
     Args:
         size: the working size or the compared size, whichever is larger.
-        folder: of the photos: a pair is named by the path in it. Not given: by the name of its photo alone.
+        names: of the pairs. Not given: those of the photos.
 
     Raises:
         DataError: no pair can be read.
     """
+    names = names or [photo.stem for photo, _ in files]
     kept, pairs, skipped = decode_pairs(files, lambda file: to_tensor(crop_square(open_image(file), size)))
     photos, sketches = (torch.stack(pictures) for pictures in zip(*pairs, strict=True))
-    return Pairs(photos, sketches, [pair_name(files[number][0], folder) for number in kept], skipped)
-
-
-def pair_name(photo: Path, folder: Path | None) -> str:
-    """A path without the extension, below the folder."""
-    return photo.relative_to(folder or photo.parent).with_suffix("").as_posix()
+    return Pairs(photos, sketches, [names[number] for number in kept], skipped)
 
 
 def decode_pairs(

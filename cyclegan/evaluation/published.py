@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..data.sources import DataError, find_images
 from ..images import normalise, open_image, resize_to, to_image, to_tensor
-from .pairs import decode_pairs, pair_name
+from .pairs import decode_pairs
 
 PublishedName = Literal["fs2k", "cufs-scg"]
 ANNOTATIONS = "anno_test.json"
@@ -77,16 +77,15 @@ def _as_tensor(image: Image.Image) -> Tensor:
 
 
 def load_published(
-    protocol: PublishedName, files: list[tuple[Path, Path]], folder: Path, working_size: int
+    protocol: PublishedName, files: list[tuple[Path, Path]], names: list[str], working_size: int
 ) -> tuple[Published, list[int]]:
-    """Read all pairs, named by the path of the photo in `folder`, with the numbers of those that could be read.
+    """Read all pairs, and return them with the numbers of those that could be read.
 
     Raises:
         DataError: no pair can be read.
     """
     kept, images, skipped = decode_pairs(files, open_image)
-    names = [pair_name(files[number][0], folder) for number in kept]
-    return Published(protocol, images, working_size, names, skipped), kept
+    return Published(protocol, images, working_size, [names[number] for number in kept], skipped), kept
 
 
 def find_fs2k(folder: Path) -> tuple[list[tuple[Path, Path]], list[dict[str, Any]]]:
