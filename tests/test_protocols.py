@@ -250,6 +250,11 @@ def test_annotations_are_found_by_name_in_either_form(tmp_path: Path) -> None:
         read_annotations(file, ["a"])
 
 
+def test_what_is_alike_or_different_everywhere_makes_no_group() -> None:
+    people = [{"id": number, "gender": 0, "smile": number % 2, "image_name": f"{number % 3}"} for number in range(13)]
+    assert set(find_groups(people)) == {"smile"}
+
+
 def test_a_person_is_recognised_in_their_own_picture_only(faces: Tensor) -> None:
     blank = torch.full((3, 128, 128), 0.5)
     people = Identity([*normalise(faces), blank])
