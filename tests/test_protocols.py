@@ -217,6 +217,8 @@ def test_annotations_that_do_not_fit_are_a_sentence(
         load(tmp_path, "fs2k", 32)
     with pytest.raises(DataError, match="--size is for the protocol square; fs2k has its own"):
         load(fs2k, "fs2k", 32, size=64)
+    with pytest.raises(DataError, match=r"photos is missing\. Use --protocol fs2k"):
+        load(fs2k, "square", 32)
 
 
 def test_folders_of_sketches_are_styles(tmp_path: Path) -> None:

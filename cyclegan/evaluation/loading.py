@@ -7,7 +7,7 @@ from typing import Any, Literal
 from ..data.sources import DataError, find_pairs, find_styles
 from .groups import read_annotations
 from .pairs import SIZE, PairSource, Squares, load_pairs
-from .published import PublishedName, find_fs2k, load_published
+from .published import ANNOTATIONS, PublishedName, find_fs2k, load_published
 
 ProtocolName = Literal["square"] | PublishedName
 
@@ -73,5 +73,7 @@ def _folders(data: Path) -> tuple[Path, Path]:
         if not (data / domain).is_dir():
             inside = (data / "test" / domain).is_dir()
             advice = f"Use --data {data / 'test'}" if inside else "Put one half of each pair there"
+            if (data / ANNOTATIONS).exists():
+                advice = "Use --protocol fs2k for the folder that FS2K is published in"
             raise DataError(f"The folder {data / domain} is missing. {advice}.")
     return data / "photos", data / "sketches"

@@ -30,7 +30,7 @@ class Metric:
 PEOPLE = {
     "identity_distance": Metric("identity distance", "lower"),
     "same_person": Metric("same person", form=".0%"),
-    "rank_1": Metric("rank-1 among all photos", form=".0%"),
+    "rank_1": Metric("rank-1", form=".0%"),
     "face_found": Metric("face found", form=".0%"),
 }
 METRICS = {
