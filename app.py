@@ -169,7 +169,7 @@ def conversion_page(
         "concurrency_limit": READERS,
     }  # fmt: skip
     # The visitor's own square, and "all of it", were for the picture before
-    forget = "(framing) => [['own', 'whole'].includes(framing) ? 'face' : framing, null]"
+    forget = "(framing) => [['middle', 'faces'].includes(framing) ? framing : 'face', null]"
     image.change(None, framing, [framing, square], js=forget).then(**settings)
     changed = [framing.input, *(part.input if part is not looks[-1] else part.change for part in looks)]
     gr.on(changed, **settings, show_progress="hidden")

@@ -34,7 +34,9 @@ from torch.nn.functional import l1_loss, mse_loss
 
 from cyclegan.data.batches import Batch
 from cyclegan.networks import Generator, PatchDiscriminator
-from train_accelerate import TrainConfig, build, choose_precision, training_step
+from cyclegan.training.config import TrainConfig
+from cyclegan.training.start import choose_precision
+from train_accelerate import build, training_step
 
 ROOT = Path(__file__).parent.parent
 
@@ -138,8 +140,7 @@ def ours(accelerator: Accelerator, config: TrainConfig, photo: Tensor, sketch: T
 
     def step() -> None:
         training_step(accelerator, config, model, batch, next(numbers))
-        for average, generator in zip(model.averages, model.generators, strict=True):
-            average.update_parameters(generator)
+        model.update_averages()
 
     return step
 

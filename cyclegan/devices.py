@@ -22,3 +22,9 @@ def choose_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
     if dtype not in names:
         raise ValueError(f"dtype must be 'auto', {', '.join(map(repr, names))} or a torch.dtype; got {dtype!r}.")
     return names[dtype]
+
+
+def has_bf16() -> bool:
+    """Whether this processor computes in bfloat16: AVX-512 or AMX of x86."""
+    able = torch.cpu.get_capabilities()  # other architectures do not name these two
+    return bool(able.get("avx512_bf16") or able.get("amx_tile"))

@@ -281,7 +281,7 @@ def test_every_face_has_a_number_and_is_converted_alone_or_with_the_others(page:
     upload(page, tmp_path / "both.png")
     one = loaded(result(page))
     panel = page.locator("[role=tabpanel]:visible")
-    expect(panel.locator(".face")).to_have_count(2)
+    expect(panel.locator(".face")).to_have_count(2, timeout=30_000)
     source = result(page).get_attribute("src") or ""
     panel.get_by_role("button", name="Convert face 2").click(position={"x": 5, "y": 5})
     expect(result(page)).not_to_have_attribute("src", source, timeout=30_000)

@@ -27,7 +27,7 @@ def numbered(count: int, size: int = 36) -> Tensor:
 
 
 def load(batches: UnpairedBatches, step: int, part: slice) -> Batch:
-    return batches.augment(batches.read(step, part))
+    return batches.crop(batches.read(step, part))
 
 
 def test_the_decoded_cache_has_room_to_crop() -> None:

@@ -26,8 +26,9 @@ from cyclegan.hub.uploads import STATE_BRANCH, Uploads, fetch_state
 from cyclegan.release import EMBEDDED, HubUnreachableError, WeightsError
 from cyclegan.space.serving import Models
 from cyclegan.training import TrainingError
+from cyclegan.training.config import TrainConfig
+from cyclegan.training.epoch import hub_dataset
 from cyclegan.training.state import list_states, save_state
-from train_accelerate import TrainConfig, hub_dataset
 
 REPO = "ann/faces"
 

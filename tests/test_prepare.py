@@ -9,8 +9,8 @@ from cyclegan.images import prepare_photo, prepare_sketch
 from cyclegan.prepare import judge
 
 Values = np.ndarray
-SKETCHES = sorted((ROOT / "examples" / "sketches").glob("*.png"))
-PHOTOS = sorted((ROOT / "examples" / "photos").glob("*.png"))
+SKETCHES = sorted((ROOT / "examples" / "sketches").glob("*.webp"))
+PHOTOS = sorted((ROOT / "examples" / "photos").glob("*.webp"))
 
 
 def values_of(image: Image.Image) -> Values:

@@ -21,6 +21,7 @@ from cyclegan import FaceSketchPipeline
 from cyclegan.files import atomic, point
 from cyclegan.training import TrainingError
 from cyclegan.training.bounds import BOUNDS
+from cyclegan.training.config import TrainConfig
 from cyclegan.training.guard import check_tracker, disk_errors, own, stop_on_signals
 from cyclegan.training.log import alarms, append_row, cut_rows, mean_losses, read_rows
 from cyclegan.training.state import check_finite, list_states, load_newest, save_state
@@ -102,16 +103,16 @@ def test_files_of_others_beside_the_states_are_left_alone(tmp_path: Path) -> Non
         save_state(tmp_path, step, {"x": torch.ones(1)}, {"config": {}, "pictures": {}, "best": 0.5}, keep=1)
     assert [path.name for path in list_states(tmp_path)] == ["step-00000002.safetensors"]
     assert foreign.read_text() == "mine"
-    assert load_newest(tmp_path, {}, train_accelerate.TrainConfig("faces"), {}) == (2, 0.5)
+    assert load_newest(tmp_path, {}, TrainConfig("faces"), {}) == (2, 0.5)
 
 
 def test_a_run_that_was_not_fp16_goes_on_with_a_new_scaler(tmp_path: Path) -> None:
     save_state(tmp_path, 1, {"x": {}}, {"config": {"width": 4}, "pictures": {}, "best": 0.5}, keep=1)
     scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
-    assert load_newest(tmp_path, {"scaler": scaler}, train_accelerate.TrainConfig("faces", width=4), {}) == (1, 0.5)
+    assert load_newest(tmp_path, {"scaler": scaler}, TrainConfig("faces", width=4), {}) == (1, 0.5)
     assert scaler.get_scale() == 8.0
     with pytest.raises(TrainingError, match="width was 4 and is now 8"):
-        load_newest(tmp_path, {"scaler": scaler}, train_accelerate.TrainConfig("faces", width=8), {})
+        load_newest(tmp_path, {"scaler": scaler}, TrainConfig("faces", width=8), {})
 
 
 @pytest.mark.parametrize(
@@ -136,13 +137,13 @@ def test_a_run_that_was_not_fp16_goes_on_with_a_new_scaler(tmp_path: Path) -> No
 )
 def test_a_number_out_of_its_bounds_is_refused(name: str, value: float, message: str) -> None:
     with pytest.raises(TrainingError) as raised:
-        train_accelerate.TrainConfig("faces", **{name: value})  # type: ignore[arg-type]
+        TrainConfig("faces", **{name: value})  # type: ignore[arg-type]
     assert str(raised.value) == message
 
 
 def test_every_number_has_bounds() -> None:
-    numbers = {field.name for field in fields(train_accelerate.TrainConfig) if "int" in str(field.type)}
-    numbers |= {field.name for field in fields(train_accelerate.TrainConfig) if "float" in str(field.type)}
+    numbers = {field.name for field in fields(TrainConfig) if "int" in str(field.type)}
+    numbers |= {field.name for field in fields(TrainConfig) if "float" in str(field.type)}
     assert len(numbers) > 20
     assert not {name for name in numbers if "Literal" not in name} - BOUNDS.keys()
 
@@ -247,7 +248,7 @@ def test_what_is_claimed_at_the_end_was_looked_at(
     shutil.copytree(dataset, data)
     shutil.copy(data / "test/photos/1.png", data / "test/photos/1.jpg")
     settings = {"image_size": 32, "width": 4, "blocks": 1, "discriminator_width": 4, "batch_size": 2, "log_every": 2}
-    config = train_accelerate.TrainConfig(
+    config = TrainConfig(
         str(data),
         output=output,
         epochs=1,

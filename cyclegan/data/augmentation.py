@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-NUMBERS = 7  # random numbers per picture in `augment`
+DISCRIMINATOR_NUMBERS = 7  # random numbers per picture in `augment_judged`
 LIGHT_NUMBERS = 9  # and in `relight`
 
 
@@ -24,14 +24,15 @@ def crop_and_flip(images: Tensor, corners: Tensor, flips: Tensor, size: int) -> 
     return images.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
-def augment(pictures: Tensor, numbers: Tensor) -> Tensor:
+def augment_judged(pictures: Tensor, numbers: Tensor) -> Tensor:
     """Differentiable augmentation: colour, translation and cutout (Zhao et al. 2020, https://arxiv.org/abs/2006.10738).
 
     A discriminator that only sees real and fake pictures through it cannot memorise a small domain.
 
     Args:
         pictures: (B, 3, S, S) in [-1, 1]. The colours of the result may leave that range slightly.
-        numbers: (n, NUMBERS) uniform in [0, 1), on the CPU. B is a multiple of n, and every n pictures reuse them.
+        numbers: (n, DISCRIMINATOR_NUMBERS) uniform in [0, 1), on the CPU. B is a multiple of n, and every n pictures
+            reuse them.
     """
     size = pictures.shape[-1]
     numbers = numbers.repeat(len(pictures) // len(numbers), 1)

@@ -141,7 +141,7 @@ class UnpairedBatches:
         zoom = low + (high - low) * torch.rand((), generator=step_rng(self.seed, step, self.ZOOM)).item()
         return round(largest * zoom / high)
 
-    def augment(self, drawn: Drawn, device: torch.device | str = "cpu") -> Batch:
+    def crop(self, drawn: Drawn, device: torch.device | str = "cpu") -> Batch:
         """Move a batch to the device, and crop and flip it there."""
         whole_photo, whole_sketch = (normalise(pictures.to(device, non_blocking=True)) for pictures in drawn[:2])
         photo, sketch = (

@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
+from ..devices import has_bf16
 from ..extras import extra
 from ..files import atomic, cache_folder
 from ..images import pad_to_multiple
@@ -155,12 +156,6 @@ def _int8(generator: Generator, size: int) -> Path:
         with atomic(path) as partial:
             quantise(_onnx(generator), partial, pad_to_multiple(sample(CALIBRATION, size), generator.multiple))
     return path
-
-
-def has_bf16() -> bool:
-    """Whether this processor computes in bfloat16: AVX-512 or AMX of x86."""
-    able = torch.cpu.get_capabilities()  # other architectures do not name these two
-    return bool(able.get("avx512_bf16") or able.get("amx_tile"))
 
 
 def folder_of(generator: Generator) -> Path:

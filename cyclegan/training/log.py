@@ -2,6 +2,8 @@
 
 import csv
 import math
+import sys
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,13 +11,103 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from torch import Tensor
+from tqdm import tqdm
 
 from ..files import atomic
 from . import TrainingError
+from .guard import disk_errors
 from .state import last_good
+
+LOSSES = (
+    "adversarial_sketch", "adversarial_photo", "cycle_photo", "cycle_sketch", "identity_photo", "identity_sketch",
+    "paired_photo", "paired_sketch", "perceptual_photo", "palette_photo", "sketch_discriminator", "photo_discriminator",
+    "sketch_correlation", "photo_correlation",
+)  # fmt: skip
+SHORT = {"adversarial": "adv", "cycle": "cycle", "identity": "id", "discriminator": "D"}  # for the progress bar
+PLAIN_LINE_EVERY = 30.0  # seconds, where there is no terminal to draw a progress bar in
 
 WON = 0.01  # a discriminator loss that leaves its generator nothing to learn; 0.25 is undecided
 INVERTED = -0.2  # a luminance correlation that is no longer an accident
+
+
+class Log:
+    """The losses of a run: kept on their device until they are written to losses.csv, the tracker and the terminal.
+
+    Args:
+        output: the run's folder. first, last: the steps that it goes on after, and ends with. batch_size: of a step.
+    """
+
+    def __init__(
+        self, accelerator: Accelerator, output: Path, epochs: int, first: int, last: int, total: int, batch_size: int
+    ) -> None:
+        self.accelerator, self.output, self.epochs, self.last, self.batch_size = (
+            accelerator, output, epochs, last, batch_size,
+        )  # fmt: skip
+        self.history: list[tuple[int, str, Tensor]] = []
+        self.warned: set[tuple[int, str]] = set()
+        self.terminal, self.told_at = sys.stderr.isatty(), 0.0
+        self.bar = tqdm(
+            total=total * batch_size,
+            initial=first * batch_size,
+            unit="pair",
+            disable=not accelerator.is_main_process or not self.terminal,
+            dynamic_ncols=True,
+        )
+        self.step, self.waited = first, 0.0
+        self.restart()
+
+    def restart(self) -> None:
+        """Measure the speed from now on, since what came before was no training."""
+        self.at = time.perf_counter()
+
+    def add(self, step: int, losses: dict[str, Tensor]) -> None:
+        """Keep the losses of a step, or of a part of it; nothing waits for the device here."""
+        self.history += [(step, name, value) for name, value in losses.items()]
+
+    def say(self, line: str) -> None:
+        self.bar.write(line, file=sys.stderr)
+
+    def write(self, step: int, epoch: int, learning_rate: float, waited: float, plain: bool) -> dict[str, float]:
+        """Write the mean losses since the last time, and return them.
+
+        Args:
+            waited: the seconds that the run has waited for pictures so far.
+            plain: write a line in any case where there is no terminal.
+
+        Raises:
+            TrainingError: a loss was not finite, or the line cannot be written.
+        """
+        means = mean_losses(self.accelerator, self.history, self.output / "states")
+        seconds = time.perf_counter() - self.at
+        speed = {
+            "pairs_per_second": (step - self.step) * self.batch_size / seconds,
+            "data_wait": (waited - self.waited) / seconds,
+        }
+        rest = {"learning_rate": learning_rate, **speed}
+        self.accelerator.log(means | rest, step=step)
+        if self.accelerator.is_main_process:
+            with disk_errors(self.output, step):
+                append_row(
+                    self.output / "losses.csv",
+                    {"step": step, "epoch": epoch, **dict.fromkeys(LOSSES, "")} | means | rest,
+                )
+            for key, alarm in alarms(means):
+                if (epoch, key) not in self.warned:
+                    self.say(f"Step {step}: {alarm}")
+                    self.warned.add((epoch, key))
+            self._show(step, epoch, means, speed["pairs_per_second"], plain)
+        self.history, self.step, self.waited = [], step, waited
+        self.restart()
+        return means
+
+    def _show(self, step: int, epoch: int, means: dict[str, float], pace: float, plain: bool) -> None:
+        kinds = {short: [value for name, value in means.items() if kind in name] for kind, short in SHORT.items()}
+        self.bar.set_description(f"Epoch {epoch}/{self.epochs}")
+        self.bar.set_postfix({short: f"{sum(values) / len(values):.3f}" for short, values in kinds.items() if values})
+        if not self.terminal and (plain or time.monotonic() - self.told_at > PLAIN_LINE_EVERY):
+            place = f"Epoch {epoch}/{self.epochs}, step {step} of {self.last}"
+            self.say(f"{place}: {self.bar.postfix}, {pace:.3g} pairs per second")
+            self.told_at = time.monotonic()
 
 
 def append_row(path: Path, row: dict[str, Any]) -> None:

@@ -1,0 +1,103 @@
+"""What a run begins with: what it says and checks, its precision, the weights of a release, and VGG16."""
+
+import os
+from collections.abc import Sequence
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import parse_flag_from_env
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from ..devices import has_bf16
+from ..networks import Features, Generator
+from ..pipeline import FaceSketchPipeline
+from . import TrainingError
+from .config import TrainConfig
+
+FEW_UPDATES = 200  # a run of fewer is told so before it starts
+
+
+def choose_precision(asked: str) -> str:
+    """Return the precision for `auto`: the launcher's choice if there is one, else bf16 where the processor has it."""
+    if asked != "auto":
+        return asked
+    launched = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    if launched != "no":
+        return launched
+    if torch.cuda.is_available() and not parse_flag_from_env("ACCELERATE_USE_CPU"):
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
+    return "bf16" if has_bf16() else "no"
+
+
+def start_from(release: str, generators: Sequence[Generator]) -> None:
+    """Copy a release's generators, tensor by tensor, as far as names and shapes are the same.
+
+    Args:
+        release: a folder, a repository, or `embedded`.
+    """
+    source = FaceSketchPipeline.from_pretrained(
+        *([] if release == "embedded" else [release]), device="cpu", dtype=torch.float32
+    )
+    for generator, given in zip(generators, source.generators.values(), strict=True):
+        wanted = generator.state_dict()
+        fitting = {
+            name: tensor
+            for name, tensor in given.state_dict().items()
+            if name in wanted and tensor.shape == wanted[name].shape
+        }
+        generator.load_state_dict(wanted | fitting)
+
+
+def load_features(source: str) -> Features:
+    """Load VGG16 for the perceptual loss, from `torchvision` or a safetensors file.
+
+    Raises:
+        TrainingError: it cannot be downloaded, or the file does not hold it.
+    """
+    features = Features()
+    try:
+        if source == "torchvision":
+            from torchvision.models import VGG16_Weights
+
+            tensors = VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
+        else:
+            tensors = load_file(source)
+        features.load_state_dict({name: tensors[name] for name in features.state_dict()})
+    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+        raise TrainingError(
+            f"VGG16 could not be loaded from {source} ({error}): give --perceptual-network a safetensors file with the "
+            "names of torchvision's tensors."
+        ) from None
+    return features
+
+
+def check_shares(config: TrainConfig, accelerator: Accelerator) -> None:
+    """Refuse what the processes cannot compute.
+
+    Raises:
+        TrainingError: fp16 on a CPU, or a batch that cannot be shared.
+    """
+    processes = accelerator.num_processes
+    if accelerator.device.type == "cpu" and accelerator.mixed_precision == "fp16":
+        raise TrainingError("fp16 needs a GPU. On a CPU, use --mixed-precision bf16 or no.")
+    shares = processes * config.gradient_accumulation
+    if config.batch_size % shares:
+        raise TrainingError(
+            f"--batch-size must be a multiple of {shares} for {processes} processes and "
+            f"{config.gradient_accumulation} accumulated parts; got {config.batch_size}."
+        )
+
+
+def introduce(config: TrainConfig, accelerator: Accelerator, epoch_steps: int, total_steps: int) -> None:
+    """Say what is about to run, and warn if it is too little."""
+    processes = accelerator.num_processes
+    accelerator.print(
+        f"{processes} {'process' if processes == 1 else 'processes'} on {accelerator.device.type}, mixed precision "
+        f"{accelerator.mixed_precision}: {config.batch_size} pairs a step, {epoch_steps} steps an epoch."
+    )
+    if total_steps < FEW_UPDATES:
+        accelerator.print(
+            f"The networks are updated only {total_steps} times in all, which is too little to learn faces: give a "
+            "smaller --batch-size or more --epochs."
+        )
