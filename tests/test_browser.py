@@ -12,6 +12,7 @@ from zipfile import ZipFile
 import httpx
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from conftest import ROOT, picture
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
@@ -22,6 +23,7 @@ from cyclegan.release import EMBEDDED
 
 CHROMIUM = find_chromium()
 PHONE, LAPTOP = {"width": 390, "height": 844}, {"width": 1200, "height": 950}
+SMALL_PHONE = {"width": 360, "height": 740}
 EMBEDDED_SIZE = json.loads((EMBEDDED / "config.json").read_text())["image_size"]
 SCREENSHOTS = ROOT / "screenshots"
 
@@ -422,7 +424,7 @@ def test_two_visitors_at_once_see_only_their_own(browser: Browser, app_url: str,
 
 @pytest.mark.parametrize(
     ("name", "viewport", "theme"),
-    [("laptop", LAPTOP, "light"), ("phone", PHONE, "dark"), ("phone-light", PHONE, "light")],
+    [("laptop", LAPTOP, "light"), ("phone", PHONE, "dark"), ("small-phone", SMALL_PHONE, "light")],
 )
 def test_every_page_fits_the_screen_and_names_its_controls(
     browser: Browser, app_url: str, name: str, viewport: dict[str, int], theme: str
@@ -449,6 +451,13 @@ def test_every_page_fits_the_screen_and_names_its_controls(
                 page.wait_for_function("document.querySelector('.rate').textContent")
             page.screenshot(path=SCREENSHOTS / f"{name}-{tab.lower().replace(' ', '-')}.png", full_page=True)
             assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
+            if tab in ("Draw", "Live"):
+                for square in page.locator("[role=tabpanel]:visible .frame").all():
+                    box = square.bounding_box()
+                    assert box
+                    assert box["y"] + box["height"] <= viewport["height"], "both are in view without scrolling"
+            found = Axe().run(page).response["violations"]
+            assert not [one["id"] for one in found if one["impact"] in ("serious", "critical")]
             nameless = """[...document.querySelectorAll('[role=tabpanel] :is(button, input, canvas, video)')]
                 .filter((e) => e.offsetParent && !(e.ariaLabel || e.textContent.trim() || e.labels?.length || e.title))
                 .map((e) => e.outerHTML.slice(0, 200))"""

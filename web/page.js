@@ -11,6 +11,7 @@
     }
     for (const tab of document.querySelectorAll("[role=tab][aria-controls='']")) tab.removeAttribute("aria-controls");
     for (const empty of document.querySelectorAll(".empty[aria-label]:not([role])")) empty.role = "img";
+    for (const wide of document.querySelectorAll(".prose table:not([tabindex])")) wide.tabIndex = 0; // it scrolls
     // The line between two pictures has no name, and no key moves it
     for (const line of document.querySelectorAll(".slider-wrap + .outer:not([tabindex]), .slider-wrap .outer:not([tabindex])")) {
       Object.assign(line, { tabIndex: 0, ariaLabel: words.compare });
