@@ -350,10 +350,10 @@ def run(config: TrainConfig, accelerator: Accelerator, stop: Event) -> Uploads |
             facts = {"config": {name: getattr(config, name) for name in FIXED}, "pictures": pictures, "best": best}
             with disk_errors(output, step):
                 saved = save_state(states, step, tree, facts, config.keep_states)
-            if uploads and config.push_state:
-                uploads.state(saved, output / "losses.csv", output / "figures.csv")
-            if uploads and releasing:
-                uploads.release(folder, title, tags)
+                if uploads and config.push_state:
+                    uploads.state(saved, output / "losses.csv", output / "figures.csv")
+                if uploads and releasing:
+                    uploads.release(folder, title, tags)
 
         if saving:
             accelerator.wait_for_everyone()

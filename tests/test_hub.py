@@ -127,7 +127,15 @@ def test_training_does_not_wait_and_what_never_arrives_is_said(
     assert command in str(caught.value)
     assert capfd.readouterr().err.count("Not sent to the Hub") == 1
 
-    hub.faults.clear()  # and the command does what it promises
+    resumed = Uploads(REPO, private=False, scratch=tmp_path / "scratch")  # --resume does what it promises
+    hub.faults.clear()
+    resumed.finish()
+    assert hub.repo(REPO).titles() == ["Epoch 1", "Epoch 2"]
+    assert hub.repo(REPO).files("epoch-2") == content(second)
+    assert not (tmp_path / "scratch").exists()
+
+    hub.repos.clear()
+    hub.create(REPO)  # and so do the commands
     for line in str(caught.value).splitlines()[1:]:
         for words in line.strip().split(" && "):
             arguments = shlex.split(words)[1:]
@@ -135,6 +143,39 @@ def test_training_does_not_wait_and_what_never_arrives_is_said(
             assert result.returncode == 0, result.stderr
     assert hub.repo(REPO).files("epoch-1") == content(first)
     assert hub.repo(REPO).files("main") == content(second)
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_what_a_killed_run_did_not_send_is_sent_by_the_next(hub: HubServer, tmp_path: Path, moved: bool) -> None:
+    run_folder = tmp_path / "run"
+    first, second = releases(run_folder, 2)
+    hub.open.clear()
+    killed = Uploads(REPO, private=False, scratch=run_folder / ".uploads")
+    killed.release(first, "Epoch 1", ("epoch-1",))
+    state = save_state(run_folder / "states", 2, {"x": torch.ones(9)}, {}, keep=1)
+    killed.state(state)
+    killed.release(second, "Epoch 2", ("epoch-2",))
+    killed._send = lambda upload: None  # type: ignore[method-assign]  # its process is gone
+    left = (run_folder / ".uploads").rename(tmp_path / "left")
+    hub.open.set()
+    killed.finish()
+    hub.repos.clear()
+    left.rename(run_folder / ".uploads")
+    if moved:
+        run_folder = run_folder.rename(tmp_path / "moved")
+    (run_folder / ".uploads/step-00000001").mkdir()  # never listed
+
+    resumed = Uploads(REPO, private=False, scratch=run_folder / ".uploads")
+    resumed.finish()
+    repo = hub.repo(REPO)
+    assert repo.titles() == ["Epoch 1", "Epoch 2"]
+    assert repo.files("epoch-1") == content(run_folder / first.name)
+    assert repo.files(STATE_BRANCH) == {state.name: (run_folder / "states" / state.name).read_bytes()}
+
+    (run_folder / ".uploads").mkdir()
+    (run_folder / ".uploads/ann--faces.json").write_text("[{")  # damaged: nothing is known to wait
+    Uploads(REPO, private=False, scratch=run_folder / ".uploads").finish()
+    assert repo.titles() == ["Epoch 1", "Epoch 2"]
 
 
 @pytest.mark.parametrize(

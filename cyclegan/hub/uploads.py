@@ -1,5 +1,6 @@
 """Upload releases and training states in the background, and download the newest state."""
 
+import json
 import os
 import shlex
 import shutil
@@ -8,10 +9,10 @@ import tempfile
 from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
@@ -52,12 +53,13 @@ class Uploads:
     """Uploads releases and training states in order while training continues, each as one commit.
 
     One thread does the work. A failed upload is reported once and retried before the next one. A waiting training state
-    is dropped when a newer one arrives. After the constructor, only `finish` waits or raises.
+    is dropped when a newer one arrives. What waits is also listed in a file, so that the next run sends what a killed
+    one could not. After the constructor, only `finish` waits for the Hub.
 
     Args:
         repo: USER/NAME, created if needed.
         private: whether the repository must be private.
-        scratch: a folder for states that wait for their upload.
+        scratch: a folder inside the run's, for the list of what waits and for the states on it.
 
     Raises:
         HubError: there is no write access to the repository.
@@ -68,10 +70,14 @@ class Uploads:
         logging.set_verbosity_error()
         self._api, self.repo = writable(repo, private)
         self._scratch = scratch
-        self._waiting: deque[Upload] = deque()
+        self._list, self._listing = scratch / f"{self.repo.replace('/', '--')}.json", Lock()
+        self._waiting = deque(self._read_list())
         self._told = False
-        shutil.rmtree(scratch, ignore_errors=True)  # what a killed run left
         self._more: SimpleQueue[bool] = SimpleQueue()
+        for folder in self._scratch.glob("step-*"):
+            if all(upload.folder != folder for upload in self._waiting):
+                shutil.rmtree(folder, ignore_errors=True)  # a killed run was about to list it
+        self._more.put(True)  # what the run before could not send
         self._thread = Thread(target=self._work, daemon=True)  # Ctrl-C need not wait for it
         self._thread.start()
 
@@ -103,12 +109,37 @@ class Uploads:
             self._send_waiting()
         if self._waiting:
             commands = "\n".join(f"  {upload.command(self.repo)}" for upload in self._waiting)
-            raise HubError(f"Training is done and saved, but some uploads failed. Finish them with\n{commands}")
+            raise HubError(
+                "Everything is saved here, but some uploads did not arrive on the Hub. The same command with --resume "
+                f"sends them, and so do\n{commands}"
+            )
         shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _add(self, upload: Upload) -> None:
         self._waiting.append(upload)
+        self._write_list()
         self._more.put(True)
+
+    def _read_list(self) -> list[Upload]:
+        try:
+            listed = json.loads(self._list.read_text())
+            uploads = [
+                Upload(self._scratch.parent / each["folder"], each["title"], tuple(each["tags"]), each["branch"])
+                for each in listed
+            ]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+        return [upload for upload in uploads if upload.folder.is_dir()]
+
+    def _write_list(self) -> None:
+        with self._listing:
+            # By their places in the run's folder, which may be moved or copied
+            waiting = [
+                asdict(upload) | {"folder": os.path.relpath(upload.folder, self._scratch.parent)}
+                for upload in list(self._waiting)
+            ]
+            with atomic(self._list) as partial:
+                partial.write_text(json.dumps(waiting))
 
     def _work(self) -> None:
         while self._more.get():
@@ -134,6 +165,8 @@ class Uploads:
             if upload.branch == STATE_BRANCH:
                 shutil.rmtree(upload.folder, ignore_errors=True)
             self._waiting.popleft()
+            with suppress(OSError):  # what stays on the list is only sent again
+                self._write_list()
 
     def _send(self, upload: Upload) -> None:
         operations: list[Any] = [
