@@ -9,14 +9,25 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from cyclegan.extras import install
+
+try:
+    import filelock  # noqa: F401
+    import piq  # noqa: F401
+    import torchvision  # noqa: F401
+    from accelerate import Accelerator
+    from accelerate.utils import InitProcessGroupKwargs
+except ModuleNotFoundError as missing:
+    sys.exit(f"Training needs the package {missing.name}: {install('train')}.")
 
 from cyclegan.data.batches import Batch, Prefetch, UnpairedBatches, cache_size, step_rng
 from cyclegan.data.cache import Pictures
@@ -34,10 +45,20 @@ from cyclegan.training import TrainingError
 from cyclegan.training.config import TrainConfig, changed_flags, read_flags
 from cyclegan.training.draws import draw, judges
 from cyclegan.training.epoch import Releases, hub_dataset, is_whole, sample_pictures, summary, validation_pairs
-from cyclegan.training.guard import check_tracker, disk_errors, on_signals, own, stop_on_signals
+from cyclegan.training.guard import (
+    check_plugins,
+    check_tracker,
+    disk_errors,
+    memory_errors,
+    on_signals,
+    own,
+    stop_on_signals,
+)
 from cyclegan.training.log import Log, append_row, cut_rows
 from cyclegan.training.start import check_shares, choose_precision, introduce, load_features, start_from
 from cyclegan.training.state import FIXED, check_finite, fingerprint, list_states, load_newest, save_state
+
+PATIENCE = timedelta(hours=6)  # of processes for one that is late
 
 
 @dataclass
@@ -66,9 +87,14 @@ class Model:
         for domain in ("sketch", "photo"):
             self.bare[f"{domain}_discriminator"].requires_grad_(trained)
 
-    def update_averages(self) -> None:
+    def update_averages(self, decay: float) -> None:
+        """Move the averages on. Their decay starts low, so that they soon forget the initial weights."""
         for domain, average in self.averages.items():
-            average.update_parameters(self.bare[f"{domain}_generator"])
+            count = int(average.n_averaged)  # on the CPU. AveragedModel's own update sends it to the device, and waits
+            generator = self.bare[f"{domain}_generator"]
+            update = get_ema_multi_avg_fn(min(decay, (1.0 + count) / (10.0 + count)) if count else 0.0)
+            update([*average.module.parameters()], [*generator.parameters()], count)
+            average.n_averaged += 1
 
     def state(self) -> dict[str, Any]:
         """Return everything that a resumed run needs. Batches and random numbers are functions of the step."""
@@ -99,7 +125,7 @@ def build(config: TrainConfig, accelerator: Accelerator, styles: Sequence[str] =
         ).to(device),
         "photo_discriminator": PatchDiscriminator(config.discriminator_width, config.spectral_norm).to(device),
     }
-    averages = {domain: averaged(bare[f"{domain}_generator"], config.ema_decay) for domain in ("sketch", "photo")}
+    averages = {domain: AveragedModel(bare[f"{domain}_generator"]) for domain in ("sketch", "photo")}
     if config.compile:
         for network in bare.values():
             network.compile()
@@ -123,18 +149,6 @@ def build(config: TrainConfig, accelerator: Accelerator, styles: Sequence[str] =
         features=load_features(config.perceptual_network).to(device) if config.perceptual_weight else None,
         styles=list(styles),
     )
-
-
-def averaged(generator: nn.Module, decay: float) -> AveragedModel:
-    """Return a generator's moving average, whose decay starts low, so that it soon forgets the initial weights."""
-    average = AveragedModel(generator)
-
-    def update(averages: Any, current: Any, _: Any) -> None:
-        count = int(average.n_averaged)  # on the CPU; what torch hands over would be read from the device
-        get_ema_multi_avg_fn(min(decay, (1.0 + count) / (10.0 + count)))(averages, current, None)
-
-    average.multi_avg_fn = update
-    return average
 
 
 def share_of(config: TrainConfig, accelerator: Accelerator, part: int) -> slice:
@@ -227,11 +241,14 @@ def train(config: TrainConfig) -> None:
         TrainingError: it cannot start or go on. HubError: not everything has arrived on the Hub.
     """
     check_tracker(config.tracker)
+    check_plugins()
     accelerator = Accelerator(
         mixed_precision=choose_precision(config.mixed_precision),
         gradient_accumulation_steps=config.gradient_accumulation,
         log_with=config.tracker,
         project_dir=config.output,
+        # The others wait while the first process downloads a state or scores a release
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
     )
     if accelerator.gradient_accumulation_steps != config.gradient_accumulation:
         raise TrainingError(
@@ -239,7 +256,7 @@ def train(config: TrainConfig) -> None:
             f"--gradient-accumulation is {config.gradient_accumulation}: unset the variable, or give the same value."
         )
     with own(config.output) if accelerator.is_main_process else nullcontext():
-        with stop_on_signals() as stop:
+        with stop_on_signals() as stop, memory_errors(config.gradient_accumulation):
             uploads = run(config, accelerator, stop)
         if uploads:
             with on_signals(signal.default_int_handler):  # there is no state to save any more
@@ -306,7 +323,7 @@ def run(config: TrainConfig, accelerator: Accelerator, stop: Event) -> Uploads |
         for part in parts:
             batch = batches.crop(next(ahead), accelerator.device)
             log.add(step + 1, training_step(accelerator, config, model, batch, step, part))
-        model.update_averages()
+        model.update_averages(config.ema_decay)
         step += 1
         log.bar.update(config.batch_size)
 

@@ -23,6 +23,7 @@ import train_accelerate
 from cyclegan import FaceSketchPipeline
 from cyclegan.networks import Features
 from cyclegan.palette import PALETTE_SIZE
+from cyclegan.training.bounds import BOUNDS
 from cyclegan.training.config import TrainConfig, changed_flags, read_flags
 from cyclegan.training.state import list_states, load_state
 
@@ -353,7 +354,8 @@ def test_flags_that_need_others_are_told(dataset: Path, tmp_path: Path) -> None:
     assert "--perceptual-network" in printed
 
 
-def test_a_loss_that_is_no_number_stops_the_run(dataset: Path, tmp_path: Path) -> None:
+def test_a_loss_that_is_no_number_stops_the_run(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(BOUNDS, "learning_rate", (0, 1e38))
     train(dataset, tmp_path, "--max-steps", "1")
     printed = train(dataset, tmp_path, "--resume", "--learning-rate", "1e38", "--log-every", "3", expect=1)
     assert re.search(r"The loss \w+ was (nan|inf) in step [23]\.", printed)

@@ -11,10 +11,12 @@ import sys
 import threading
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from accelerate import Accelerator
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import train_accelerate
 from cyclegan import FaceSketchPipeline
@@ -22,7 +24,7 @@ from cyclegan.files import atomic, point
 from cyclegan.training import TrainingError
 from cyclegan.training.bounds import BOUNDS
 from cyclegan.training.config import TrainConfig
-from cyclegan.training.guard import check_tracker, disk_errors, own, stop_on_signals
+from cyclegan.training.guard import check_plugins, check_tracker, disk_errors, memory_errors, own, stop_on_signals
 from cyclegan.training.log import alarms, append_row, cut_rows, mean_losses, read_rows
 from cyclegan.training.state import check_finite, list_states, load_newest, save_state
 
@@ -123,15 +125,19 @@ def test_a_run_that_was_not_fp16_goes_on_with_a_new_scaler(tmp_path: Path) -> No
         ("ema_decay", float("nan"), "--ema-decay must be between 0 and 1; got nan"),
         ("decay_from", -1.0, "--decay-from must be between 0 and 1; got -1"),
         ("line_sketches", 1.5, "--line-sketches must be between 0 and 1; got 1.5"),
-        ("cycle_weight", -10.0, "--cycle-weight must be a finite number of at least 0; got -10"),
-        ("identity_weight", float("inf"), "--identity-weight must be a finite number of at least 0; got inf"),
-        ("learning_rate", -1.0, "--learning-rate must be a finite number of at least 1e-12; got -1"),
-        ("pool_size", -1, "--pool-size must be a finite number of at least 0; got -1"),
-        ("validation_pictures", -3, "--validation-pictures must be a finite number of at least 0; got -3"),
-        ("discriminator_width", 0, "--discriminator-width must be a finite number of at least 1; got 0"),
-        ("max_steps", 0, "--max-steps must be a finite number of at least 1; got 0"),
+        ("cycle_weight", -10.0, "--cycle-weight must be between 0 and 1000000; got -10"),
+        ("identity_weight", float("inf"), "--identity-weight must be between 0 and 1000000; got inf"),
+        ("learning_rate", -1.0, "--learning-rate must be between 1e-12 and 1; got -1"),
+        ("pool_size", -1, "--pool-size must be between 0 and 1000000; got -1"),
+        ("validation_pictures", -3, "--validation-pictures must be between 0 and 1000000; got -3"),
+        ("discriminator_width", 0, "--discriminator-width must be between 1 and 1024; got 0"),
+        ("max_steps", 0, "--max-steps must be between 1 and 1000000000; got 0"),
         ("seed", -1, "--seed must be between 0 and 9223372036854775807; got -1"),
-        ("image_size", 30, "--image-size must be a finite number of at least 32; got 30"),
+        ("image_size", 30, "--image-size must be between 32 and 4096; got 30"),
+        ("image_size", 8192, "--image-size must be between 32 and 4096; got 8192"),
+        ("width", 10**9, "--width must be between 1 and 1024; got 1000000000"),
+        ("batch_size", 10**6, "--batch-size must be between 1 and 65536; got 1000000"),
+        ("learning_rate", 1e38, "--learning-rate must be between 1e-12 and 1; got 1e+38"),
         ("image_size", 34, "--image-size must be a multiple of 4; got 34"),
     ],
 )
@@ -145,6 +151,7 @@ def test_every_number_has_bounds() -> None:
     numbers = {field.name for field in fields(TrainConfig) if "int" in str(field.type)}
     numbers |= {field.name for field in fields(TrainConfig) if "float" in str(field.type)}
     assert len(numbers) > 20
+    assert all(high < float("inf") for _, high in BOUNDS.values())
     assert not {name for name in numbers if "Literal" not in name} - BOUNDS.keys()
 
 
@@ -212,6 +219,74 @@ def test_a_tracker_that_would_log_nothing_is_refused(monkeypatch: pytest.MonkeyP
         check_tracker("comet_ml")
     with pytest.raises(TrainingError, match=r"--tracker must be one of aim, .*; got tensorbord"):
         check_tracker("tensorbord")
+
+
+@pytest.mark.parametrize("variable", ["ACCELERATE_USE_DEEPSPEED", "ACCELERATE_USE_FSDP"])
+def test_a_launcher_that_divides_the_model_is_refused(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    check_plugins()
+    monkeypatch.setenv(variable, "true")
+    with pytest.raises(TrainingError, match=rf"is not supported.* --multi_gpu.*unset {variable}\)"):
+        train_accelerate.train(TrainConfig("faces"))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried"),
+        MemoryError(),
+    ],
+)
+def test_too_little_memory_is_a_sentence(error: Exception) -> None:
+    words = r"too little memory .*give --gradient-accumulation 4, .*or a smaller"
+    with pytest.raises(TrainingError, match=words), memory_errors(2):
+        raise error
+    with pytest.raises(RuntimeError, match="a bug of ours"), memory_errors(2):
+        raise RuntimeError("a bug of ours")
+
+
+def test_between_two_lines_of_the_log_nothing_is_read_from_the_device(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on several devices, where the wish to stop is exchanged too. The counts that are read lie on the CPU."""
+    events: list[str] = []
+
+    class Reads(TorchDispatchMode):
+        def __torch_dispatch__(self, call: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if call is torch.ops.aten._local_scalar_dense.default:
+                events.append(str(args[0].dtype))
+            return call(*args, **kwargs or {})
+
+    step, patience = train_accelerate.training_step, []
+
+    def marked_step(accelerator: Accelerator, *arguments: Any) -> dict[str, torch.Tensor]:
+        events.append("step")
+        patience.append(accelerator.init_handler.timeout)
+        return step(accelerator, *arguments)
+
+    monkeypatch.setattr(train_accelerate, "training_step", marked_step)
+    monkeypatch.setattr(Accelerator, "num_processes", property(lambda _: 2))
+    config = TrainConfig(
+        str(dataset), output=tmp_path, image_size=32, width=4, blocks=1, discriminator_width=4, batch_size=2,
+        mixed_precision="no", log_every=4, max_steps=4, pool_size=1, validation_pictures=0, palette=True,
+        palette_weight=1.0, relight=0.5, line_sketches=0.5, reconstruction_noise=0.1, differentiable_augmentation=True,
+    )  # fmt: skip
+    with Reads():
+        train_accelerate.train(config)
+    _, *between, last = "".join(f"{event} " for event in events).split("step ")
+    assert len(between) == 3
+    assert set(between) == {"torch.int64 torch.int64 "}, "the counts of two averages"
+    assert "torch.float32" in last, "whether to stop"
+    assert patience[0].total_seconds() >= 3600, "the others wait while one scores a release"
+
+
+def test_without_its_packages_training_says_what_to_install(tmp_path: Path) -> None:
+    hidden = "import sys; sys.modules['accelerate'] = None; import train_accelerate"
+    result = subprocess.run(
+        [sys.executable, "-c", hidden], capture_output=True, text=True, cwd=Path(train_accelerate.__file__).parent
+    )
+    assert result.returncode == 1
+    assert result.stderr.startswith("Training needs the package accelerate: pip install 'cyclegan[train]'")
 
 
 @pytest.mark.parametrize(("number", "advice"), [(errno.ENOSPC, "make room and go on"), (errno.EIO, "whole: go on")])

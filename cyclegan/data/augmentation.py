@@ -36,7 +36,9 @@ def augment_judged(pictures: Tensor, numbers: Tensor) -> Tensor:
     """
     size = pictures.shape[-1]
     numbers = numbers.repeat(len(pictures) // len(numbers), 1)
-    brightness, saturation, contrast = numbers[:, :3].to(pictures)[:, :, None, None, None].unbind(1)  # (B, 1, 1, 1)
+    brightness, saturation, contrast = (
+        numbers[:, :3].to(pictures, non_blocking=True)[:, :, None, None, None].unbind(1)
+    )  # (B, 1, 1, 1)
     pictures = pictures + (brightness - 0.5)
     grey = pictures.mean(1, keepdim=True)
     pictures = grey + (pictures - grey) * (2 * saturation)
@@ -52,7 +54,7 @@ def augment_judged(pictures: Tensor, numbers: Tensor) -> Tensor:
     distance = torch.arange(size) - starts[:, :, None]  # (B, 2, S)
     inside = (distance >= 0) & (distance < hole)
     keep = ~(inside[:, 0, :, None] & inside[:, 1, None, :])  # (B, S, S)
-    return pictures * keep[:, None].to(pictures)
+    return pictures * keep[:, None].to(pictures, non_blocking=True)
 
 
 def bare_lines(sketches: Tensor) -> Tensor:

@@ -59,11 +59,11 @@ def draw(batch: Batch, step: int, rows: slice, styles: int, config: TrainConfig)
     if config.line_sketches:
         rng = step_rng(seed, step, UnpairedBatches.LINES)
         bare = torch.rand(whole, 1, 1, 1, generator=rng)[rows] < config.line_sketches
-        sketch = torch.where(bare.to(sketch.device), bare_lines(sketch), sketch)
+        sketch = torch.where(bare.to(sketch.device, non_blocking=True), bare_lines(sketch), sketch)
     if config.relight:
         rng = step_rng(seed, step, UnpairedBatches.LIGHT)
-        lit = torch.rand(2, whole, 1, 1, 1, generator=rng)[:, rows].to(photo.device) < config.relight
-        numbers = torch.rand(2, whole, LIGHT_NUMBERS, generator=rng)[:, rows]
+        lit = torch.rand(2, whole, 1, 1, 1, generator=rng)[:, rows].to(photo.device, non_blocking=True) < config.relight
+        numbers = torch.rand(2, whole, LIGHT_NUMBERS, generator=rng)[:, rows].to(photo.device, non_blocking=True)
         photo, sketch = map(torch.where, lit, map(relight, (photo, sketch), numbers), (photo, sketch))
     if config.differentiable_augmentation:
         rng = step_rng(seed, step, UnpairedBatches.DISCRIMINATORS)
@@ -83,15 +83,15 @@ def _conditions(
     """
     whole, device = config.batch_size, batch.photo.device
     rng = step_rng(config.seed, step, UnpairedBatches.CONDITIONS)
-    shown = torch.rand(whole, 1 + len(PARTS), generator=rng)[rows].to(device) >= HIDDEN
+    shown = torch.rand(whole, 1 + len(PARTS), generator=rng)[rows].to(device, non_blocking=True) >= HIDDEN
     told, own, style, palette, own_palette, colours = (None,) * 6
     if styles:
-        any_style = torch.randint(styles, (whole,), generator=rng)[rows].to(device)
+        any_style = torch.randint(styles, (whole,), generator=rng)[rows].to(device, non_blocking=True)
         style = torch.where(batch.paired, batch.style, any_style)
         told, own = (one_hot(number, styles).float() * shown[:, :1] for number in (style, batch.style))
     if batch.palette is not None and batch.places is not None:
         own_palette = batch.palette * shown[:, 1:, None]
-        light = LIGHT * torch.rand(whole, len(PARTS), 1, generator=rng)[rows].to(own_palette)
+        light = LIGHT * torch.rand(whole, len(PARTS), 1, generator=rng)[rows].to(device, non_blocking=True)
         palette = torch.where(batch.paired[:, None, None], own_palette, relight_palette(own_palette, light))
         colours = palette, batch.places
     flat = (None if told is None else told.flatten(1) for told in (palette, own_palette))

@@ -1,6 +1,7 @@
 """What keeps a run from harm: its folder is its own, signals end it in order, and what cannot work fails at once."""
 
 import errno
+import re
 import signal
 import tempfile
 import threading
@@ -10,11 +11,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+import torch
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+from accelerate.utils import parse_flag_from_env
 from filelock import FileLock, Timeout
 
 from . import TrainingError
 
+NO_MEMORY = re.compile(
+    "can't allocate memory|not enough memory|out of memory|bad_alloc|could not create a memory", re.I
+)
+PLUGINS = {  # what `accelerate config` may turn on, and the variable that says so
+    "DeepSpeed": "ACCELERATE_USE_DEEPSPEED", "FSDP": "ACCELERATE_USE_FSDP", "Megatron-LM": "ACCELERATE_USE_MEGATRON_LM",
+    "a parallelism configuration": "ACCELERATE_USE_PARALLELISM_CONFIG",
+}  # fmt: skip
 IMPATIENT = 1.0  # seconds: launchers pass Ctrl-C on, so what comes sooner is the same wish
 
 
@@ -94,6 +104,42 @@ def disk_errors(output: Path, step: int) -> Iterator[None]:
             f"Step {step} could not be saved in {output}: {error}. What was saved before is whole: "
             f"{room}go on with --resume."
         ) from None
+
+
+@contextmanager
+def memory_errors(parts: int) -> Iterator[None]:
+    """Say in a sentence what needs less memory, where there was too little.
+
+    Args:
+        parts: the accumulated parts of a batch.
+
+    Raises:
+        TrainingError: in place of any library's own error.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not NO_MEMORY.search(str(error)):
+            raise
+        reason = str(error).partition("\n")[0] or "out of memory"
+        raise TrainingError(
+            f"There is too little memory for this batch ({reason}): give --gradient-accumulation {2 * parts}, which "
+            "has the same result, or a smaller --batch-size or --image-size."
+        ) from None
+
+
+def check_plugins() -> None:
+    """Refuse the ways of dividing a model that these networks were not made for.
+
+    Raises:
+        TrainingError: the configuration of `accelerate launch` turns one on.
+    """
+    for name, variable in PLUGINS.items():
+        if parse_flag_from_env(variable):
+            raise TrainingError(
+                f"{name} is not supported, as the networks are small: launch on one device or with --multi_gpu, and "
+                f"turn {name} off in `accelerate config` (or unset {variable})."
+            )
 
 
 def check_tracker(name: str | None) -> None:
