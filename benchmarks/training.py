@@ -140,7 +140,7 @@ def ours(accelerator: Accelerator, config: TrainConfig, photo: Tensor, sketch: T
 
     def step() -> None:
         training_step(accelerator, config, model, batch, next(numbers))
-        model.update_averages()
+        model.update_averages(config.ema_decay)
 
     return step
 

@@ -1,11 +1,14 @@
 """What the tests share: small generated pictures and an untrained, tiny release."""
 
+import io
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from PIL import Image
 
 from benchmarks.running import running_app
 from cyclegan import FaceSketchPipeline
+from cyclegan.__main__ import main
 from cyclegan.networks import Generator
 
 ROOT = Path(__file__).parent.parent
@@ -46,6 +50,20 @@ def run(*arguments: str | Path, **options: object) -> subprocess.CompletedProces
     return subprocess.run(  # type: ignore[call-overload]
         [sys.executable, *map(str, arguments)], capture_output=True, text=True, timeout=240, **options
     )
+
+
+def command(*arguments: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """What `python -m cyclegan` prints, in this process, since importing torch takes longer than most of the tests."""
+    out, err = io.StringIO(), io.StringIO()
+    words = ["cyclegan", *map(str, arguments)]
+    with chdir(cwd), patch.object(sys, "argv", words), redirect_stdout(out), redirect_stderr(err):
+        try:
+            main()
+        except SystemExit as end:
+            if isinstance(end.code, str):
+                print(end.code, file=err)
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="session")

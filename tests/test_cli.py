@@ -1,14 +1,14 @@
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, picture, run
+from conftest import command, picture
 from PIL import Image
 
 HELP = ("convert", "evaluate", "export", "check-data", "import-weights", "deploy")
 
 
 def convert(*arguments: str | Path, release: Path) -> tuple[int, str]:
-    result = run("-m", "cyclegan", "convert", *arguments, "--weights", release, cwd=ROOT)
+    result = command("convert", *arguments, "--weights", release)
     assert "Traceback" not in result.stderr, result.stderr
     return result.returncode, result.stdout + result.stderr
 
@@ -67,10 +67,7 @@ def test_results_inside_the_input_folder_are_not_converted_again(tmp_path: Path,
 )
 def test_nothing_to_convert_is_a_sentence(tmp_path: Path, release: Path, arguments: list[str], words: str) -> None:
     (tmp_path / "empty").mkdir()
-    result = run(
-        "-m", "cyclegan", "convert", *arguments, "--to", "sketch", "--out", "out", "--weights", release,
-        cwd=tmp_path, env=environment(),
-    )  # fmt: skip
+    result = command("convert", *arguments, "--to", "sketch", "--out", "out", "--weights", release, cwd=tmp_path)
     assert result.returncode == 1
     assert words in result.stderr
     assert "Traceback" not in result.stderr
@@ -84,10 +81,4 @@ def test_wrong_weights_are_a_sentence(tmp_path: Path) -> None:
 
 
 def test_every_command_explains_itself() -> None:
-    assert all(name in run("-m", "cyclegan", "--help", cwd=ROOT).stdout for name in HELP)
-
-
-def environment() -> dict[str, str]:
-    import os
-
-    return os.environ | {"PYTHONPATH": str(ROOT)}
+    assert all(name in command("--help").stdout for name in HELP)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, picture, run
+from conftest import ROOT, command, picture
 from PIL import Image
 
 from cyclegan import FaceSketchPipeline
@@ -154,7 +154,7 @@ def test_a_config_that_says_nonsense_is_refused(conditional: Path, tmp_path: Pat
 def test_the_command_line_takes_style_and_colours(conditional: Path, tmp_path: Path) -> None:
     picture(0).save(tmp_path / "face.png")
     picture(1).save(tmp_path / "other.png")
-    command = ("-m", "cyclegan", "convert", tmp_path / "face.png", "--framing", "whole", "--weights", conditional)
+    given = ("convert", tmp_path / "face.png", "--framing", "whole", "--weights", conditional)
     pipe = FaceSketchPipeline.from_pretrained(conditional, device="cpu")
     for number, (flags, wanted) in enumerate((
         (("--to", "sketch", "--style", "soft"), pipe.photo_to_sketch(picture(0), style="soft")),
@@ -162,7 +162,7 @@ def test_the_command_line_takes_style_and_colours(conditional: Path, tmp_path: P
          pipe.sketch_to_photo(picture(0), skin="tan", like=picture(1))),
     )):  # fmt: skip
         out = tmp_path / str(number)
-        result = run(*command, *flags, "--out", out, cwd=ROOT)
+        result = command(*given, *flags, "--out", out)
         assert result.returncode == 0, result.stderr
         assert np.abs(pixels(Image.open(out / "face.png")) - pixels(wanted)).max() <= 1
     for flags, said in (
@@ -170,7 +170,7 @@ def test_the_command_line_takes_style_and_colours(conditional: Path, tmp_path: P
         (("--to", "photo", "--style", "soft"), "--style is for --to sketch"),
         (("--to", "sketch", "--style", "ink"), "no style 'ink'"),
     ):
-        result = run(*command, *flags, "--out", tmp_path / "no", cwd=ROOT)
+        result = command(*given, *flags, "--out", tmp_path / "no")
         assert result.returncode == 1
         assert said in result.stderr
         assert "Traceback" not in result.stderr

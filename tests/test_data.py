@@ -9,7 +9,7 @@ from pathlib import Path
 import datasets
 import pytest
 import torch
-from conftest import picture, run
+from conftest import command, picture, run
 from torch import Tensor
 
 from cyclegan.data.augmentation import LIGHT_NUMBERS, bare_lines, crop_and_flip, relight
@@ -301,7 +301,7 @@ raise SystemExit("It failed.")
 
 
 def test_check_data_reports_and_advises(dataset: Path, tmp_path: Path) -> None:
-    good = run("-m", "cyclegan", "check-data", dataset)
+    good = command("check-data", dataset)
     assert good.returncode == 0, good.stderr
     assert "photos: 7 pictures, all 48 x 40" in good.stdout
     assert "Ready: accelerate launch" in good.stdout
@@ -309,7 +309,7 @@ def test_check_data_reports_and_advises(dataset: Path, tmp_path: Path) -> None:
     shutil.copytree(dataset, tmp_path / "data")
     (tmp_path / "data/train/photos/3.png").write_bytes(b"?")
     shutil.rmtree(tmp_path / "data/train/sketches")
-    bad = run("-m", "cyclegan", "check-data", tmp_path / "data")
+    bad = command("check-data", tmp_path / "data")
     assert bad.returncode == 1
     assert "3.png is not a picture" in bad.stdout
     assert "train/sketches is missing" in bad.stdout

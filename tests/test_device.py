@@ -15,7 +15,7 @@ import httpx
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, picture, run
+from conftest import ROOT, command, picture
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
@@ -66,7 +66,7 @@ def site(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         if os.environ.get("CI"):
             raise
         pytest.skip(str(error))
-    result = run("-m", "cyclegan", "export", "--weights", release, "--format", "web", "--out", out, cwd=ROOT)
+    result = command("export", "--weights", release, "--format", "web", "--out", out)
     assert result.returncode == 0, result.stderr
     assert "photo_to_sketch differs from torch by" in result.stdout
     return out
@@ -308,10 +308,8 @@ def test_the_folder_says_what_is_in_it(site: Path) -> None:
 
 
 def test_a_folder_that_is_no_runtime_is_a_sentence(tmp_path: Path, release: Path) -> None:
-    result = run(
-        "-m", "cyclegan", "export", "--weights", release, "--format", "web", "--out", tmp_path / "out",
-        "--runtime", tmp_path, cwd=ROOT,
-    )  # fmt: skip
+    out = tmp_path / "out"
+    result = command("export", "--weights", release, "--format", "web", "--out", out, "--runtime", tmp_path)
     assert result.returncode == 1
     assert "--runtime is the dist folder of onnxruntime-web" in result.stderr
     assert not (tmp_path / "out").exists()

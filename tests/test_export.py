@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, make_pipeline, picture, run
+from conftest import command, make_pipeline, picture
 from PIL import Image
 
 from cyclegan import FaceSketchPipeline
@@ -33,7 +33,7 @@ def packages(release: Path) -> None:
 @pytest.mark.parametrize("kind", ["onnx", "openvino"])
 def test_the_example_of_an_export_gives_the_picture_of_the_pipeline(tmp_path: Path, release: Path, kind: str) -> None:
     out = tmp_path / "out"
-    result = run("-m", "cyclegan", "export", "--weights", release, "--format", kind, "--out", out, cwd=ROOT)
+    result = command("export", "--weights", release, "--format", kind, "--out", out)
     assert result.returncode == 0, result.stderr
     files = {"photo_to_sketch.onnx", "sketch_to_photo.onnx"}
     if kind == "openvino":
@@ -88,6 +88,6 @@ def test_a_file_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_nothing_is_written_over(tmp_path: Path, release: Path) -> None:
-    result = run("-m", "cyclegan", "export", "--weights", release, "--format", "onnx", "--out", tmp_path, cwd=ROOT)
+    result = command("export", "--weights", release, "--format", "onnx", "--out", tmp_path)
     assert result.returncode == 1
     assert result.stderr.strip() == f"{tmp_path} already exists; choose another --out."

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, picture, run
+from conftest import command, picture
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -265,7 +265,7 @@ def test_the_command_makes_a_release(tmp_path: Path) -> None:
     a, b, c, out = (tmp_path / name for name in ("a.pth", "b.pth", "c.pth", "out"))
     for path, make in ((a, Reference), (b, Reference), (c, Original)):
         torch.save(make(4, 2).state_dict(), path)
-    result = run("-m", "cyclegan", "import-weights", a, b, "--out", out, "--image-size", "64", cwd=ROOT)
+    result = command("import-weights", a, b, "--out", out, "--image-size", "64")
     assert result.returncode == 0, result.stderr
     assert "width 4, 2 blocks, reflect padding, 64 x 64 pixels" in result.stdout
     pipe = FaceSketchPipeline.from_pretrained(out)
