@@ -31,7 +31,8 @@ except ModuleNotFoundError as missing:
 
 from cyclegan.data.batches import Batch, Prefetch, UnpairedBatches, cache_size, step_rng
 from cyclegan.data.cache import Pictures
-from cyclegan.data.sources import DataError, find_pictures, find_styles, match_names
+from cyclegan.data.layouts import DOMAINS
+from cyclegan.data.sources import DataError, find_styles, match_names
 from cyclegan.evaluation.metrics import luminance_correlation
 from cyclegan.files import point
 from cyclegan.hub.client import HubError
@@ -299,8 +300,8 @@ def run(config: TrainConfig, accelerator: Accelerator, stop: Event) -> Uploads |
     introduce(config, accelerator, epoch_steps, total_steps)
     releases = Releases(
         output, config.image_size, styles,
-        samples=sample_pictures(config.data, config.columns, config.image_size),
-        validation=validation_pairs(config.data, config.validation_pictures * main_process, config.image_size),
+        samples=sample_pictures(config.dataset, config.image_size) if main_process else (torch.empty(0),) * 2,
+        validation=validation_pairs(config.dataset, config.validation_pictures * main_process, config.image_size),
         card={
             "recipe": changed_flags(config), "dataset": hub_dataset(config.data), "data_note": config.data_note,
             "repo_id": config.push_to_hub,
@@ -315,13 +316,27 @@ def run(config: TrainConfig, accelerator: Accelerator, stop: Event) -> Uploads |
     log = Log(accelerator, output, config.epochs, step, last_step, total_steps, config.batch_size)
     stopping = False
 
+    def save(tree: dict[str, Any]) -> Path:
+        check_finite(tree, step, states)
+        facts = {"config": {name: getattr(config, name) for name in FIXED}, "pictures": pictures, "best": best}
+        with disk_errors(output, step):
+            return save_state(states, step, tree, facts, config.keep_states)
+
     while step < last_step and not stopping:
         learning_rate = peak_rate(config) * schedule(step / total_steps, config.decay_from)
         for optimizer in (model.generator_optimizer, model.discriminator_optimizer):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate
-        for part in parts:
-            batch = batches.crop(next(ahead), accelerator.device)
+        try:
+            due = [next(ahead) for _ in parts]  # all of them before the first changes a pool
+        except DataError as error:  # a share that is away, or a full disk
+            if not step:
+                raise
+            if main_process:
+                save({name: part.state_dict() for name, part in state.items()})
+            raise DataError(f"{error} The state after step {step} is saved: continue with --resume.") from None
+        for part, drawn in zip(parts, due, strict=True):
+            batch = batches.crop(drawn, accelerator.device)
             log.add(step + 1, training_step(accelerator, config, model, batch, step, part))
         model.update_averages(config.ema_decay)
         step += 1
@@ -364,9 +379,8 @@ def run(config: TrainConfig, accelerator: Accelerator, stop: Event) -> Uploads |
 
         # Once in a while: the state, after the release that it is the state of
         if saving and main_process:
-            facts = {"config": {name: getattr(config, name) for name in FIXED}, "pictures": pictures, "best": best}
             with disk_errors(output, step):
-                saved = save_state(states, step, tree, facts, config.keep_states)
+                saved = save(tree)
                 if uploads and config.push_state:
                     uploads.state(saved, output / "losses.csv", output / "figures.csv")
                 if uploads and releasing:
@@ -395,9 +409,11 @@ def read_data(config: TrainConfig, accelerator: Accelerator) -> tuple[UnpairedBa
     Raises:
         DataError: there are none. TrainingError: no pictures are partners, and they were to be.
     """
+    for note in config.dataset.notes():
+        accelerator.print(note)
     photos, sketches = (
-        Pictures(find_pictures(config.data, domain, column), cache_size(round(config.image_size * config.zoom[1])))
-        for domain, column in config.columns.items()
+        Pictures(config.dataset.find(domain), cache_size(round(config.image_size * config.zoom[1])))
+        for domain in DOMAINS
     )
     accelerator.print(f"Training on {len(photos)} photos and {len(sketches)} sketches.")
     partners = match_names(photos.names, sketches.names) if config.paired_weight else None

@@ -11,6 +11,7 @@ import tyro
 
 from .convert import convert as convert_files
 from .data.check import check
+from .data.layouts import DataSet
 from .data.sources import DataError
 from .directions import Direction
 from .engines.build import EngineError
@@ -182,15 +183,25 @@ def export(
     return 0
 
 
-def check_data(data: tyro.conf.Positional[str], photo_column: str = "photo", sketch_column: str = "sketch") -> int:
+def check_data(
+    data: tyro.conf.Positional[str] = "",
+    photo_column: str = "photo",
+    sketch_column: str = "sketch",
+    photos: tuple[str, ...] = (),
+    sketches: tuple[str, ...] = (),
+    swap_domains: bool = False,
+) -> int:
     """Check a data set before training: report counts, sizes and unreadable files, and what to do about them.
 
     Args:
-        data: The folder with train/photos, train/sketches, test/photos, test/sketches; or hf:NAME[:SPLIT].
+        data: A folder in one of the layouts of docs/data.md, or hf:NAME[:SPLIT], as for training.
         photo_column: The column with the photos, in a data set on the Hub or in shards.
         sketch_column: The column with the sketches.
+        photos: Files, folders or patterns of the training photos, in place of those in the folder.
+        sketches: Files, folders or patterns of the training sketches.
+        swap_domains: Whether the photos are trainB, or the right halves.
     """
-    lines, usable = check(data, {"photos": photo_column, "sketches": sketch_column})
+    lines, usable = check(DataSet(data, photo_column, sketch_column, photos, sketches, swap_domains))
     print("\n".join(lines))
     return 0 if usable else 1
 

@@ -1,3 +1,4 @@
+import errno
 import os
 import resource
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,8 @@ from conftest import ROOT, picture, run
 from PIL import Image
 
 from cyclegan.data.cache import Pictures
-from cyclegan.data.sources import DataError, Source, find_pictures
+from cyclegan.data.layouts import DataSet
+from cyclegan.data.sources import DataError, Source
 from cyclegan.files import cache_folder
 from cyclegan.images import crop_square, open_image, to_tensor
 
@@ -34,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 
 def open_photos(folder: Path) -> tuple[Pictures, list[int]]:
     """The pictures of a folder, and the list of those that were read, which goes on growing."""
-    source, reads = find_pictures(str(folder.parent.parent), "photos", ""), []
+    source, reads = DataSet(str(folder.parent.parent)).find("photos"), []
 
     def read(index: int) -> Image.Image:
         reads.append(index)
@@ -103,8 +105,8 @@ FILL = """
 import hashlib, sys, time
 from pathlib import Path
 from cyclegan.data.cache import Pictures
-from cyclegan.data.sources import find_pictures
-photos = Pictures(find_pictures(sys.argv[1], "photos", ""), 64)
+from cyclegan.data.layouts import DataSet
+photos = Pictures(DataSet(sys.argv[1]).find("photos"), 64)
 order = list(range(len(photos)))[:: int(sys.argv[2])]
 Path(sys.argv[1], f"ready{sys.argv[2]}").touch()
 while len(list(Path(sys.argv[1]).glob("ready*"))) < 2:
@@ -125,7 +127,7 @@ def test_two_processes_fill_one_cache(tmp_path: Path, cache: Path) -> None:
     assert all(result.returncode == 0 for result in results), results
     assert results[0].stdout == results[1].stdout
     assert len(list(cache.iterdir())) == 1
-    source = find_pictures(str(tmp_path / "data"), "photos", "")
+    source = DataSet(str(tmp_path / "data")).find("photos")
 
     def read(index: int) -> Image.Image:
         raise AssertionError("All are there.")
@@ -187,6 +189,18 @@ def test_a_full_disk_is_a_sentence(folder: Path) -> None:
 def test_a_cache_that_cannot_be_made_is_a_sentence(folder: Path, cache: Path) -> None:
     cache.write_text("in the way")
     with pytest.raises(DataError, match=r"cannot be kept in .*cache.*: File exists\. Set CYCLEGAN_CACHE"):
+        open_photos(folder)
+
+
+def test_on_a_full_disk_no_hole_is_read_through_the_memory_map(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a full tmpfs that ends the process with SIGBUS: room for the marks is asked for first."""
+
+    def full(file: int, start: int, size: int) -> None:
+        assert (start, size) == (0, 4 * 6)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(DataError, match=r"No space left on device\. Make room there, or set CYCLEGAN_CACHE"):
         open_photos(folder)
 
 

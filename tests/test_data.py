@@ -4,6 +4,7 @@ import shutil
 import sys
 import tarfile
 import threading
+import zipfile
 from pathlib import Path
 
 import datasets
@@ -12,12 +13,15 @@ import torch
 from conftest import command, picture, run
 from torch import Tensor
 
+from cyclegan.data import sources
 from cyclegan.data.augmentation import LIGHT_NUMBERS, bare_lines, crop_and_flip, relight
 from cyclegan.data.batches import Batch, Prefetch, UnpairedBatches, cache_size
 from cyclegan.data.cache import Pictures
 from cyclegan.data.check import check
-from cyclegan.data.sources import DataError, find_images, find_pictures, find_styles, match_names
-from cyclegan.images import normalise
+from cyclegan.data.layouts import DataSet
+from cyclegan.data.sources import DataError, find_images, find_styles, match_names
+from cyclegan.evaluation.pairs import load_pairs
+from cyclegan.images import ImageError, normalise
 from cyclegan.palette import read_palette
 
 
@@ -44,7 +48,7 @@ def test_folders_are_searched_in_a_fixed_order(tmp_path: Path) -> None:
     for name in ("notes.txt", "paper.pdf", "numbers.h5", "drawing.eps"):
         (photos / name).write_text("no picture")
     assert [file.name for file in find_images(photos)] == ["b.jpg", "a.1.webp"]
-    source = find_pictures(str(tmp_path), "photos", "")
+    source = DataSet(str(tmp_path)).find("photos")
     assert source.names == ["b", "deep/er/a.1"]
     assert [source.read(index).size for index in (0, 1)] == [(48, 40), (48, 40)]
 
@@ -56,10 +60,10 @@ def test_domains_alike_in_names_sizes_and_times_are_told_apart(tmp_path: Path) -
             file = tmp_path / "train" / domain / f"{number}.bmp"
             picture(number + 40 * (domain == "photos")).save(file)
             os.utime(file, (0, 0))
-    photos, sketches = (find_pictures(str(tmp_path), domain, "") for domain in ("photos", "sketches"))
+    photos, sketches = (DataSet(str(tmp_path)).find(domain) for domain in ("photos", "sketches"))
     assert photos.fingerprint != sketches.fingerprint
     shutil.copytree(tmp_path / "train/photos", tmp_path / "copy/train/photos")
-    assert photos.fingerprint == find_pictures(str(tmp_path / "copy"), "photos", "").fingerprint
+    assert photos.fingerprint == DataSet(str(tmp_path / "copy")).find("photos").fingerprint
 
 
 @pytest.mark.parametrize("problem", ["is missing", "contains no pictures"])
@@ -67,7 +71,126 @@ def test_a_folder_without_pictures_is_an_error_that_names_it(tmp_path: Path, pro
     if problem != "is missing":
         (tmp_path / "train/photos").mkdir(parents=True)
     with pytest.raises(DataError, match=f"train/photos {problem}"):
-        find_pictures(str(tmp_path), "photos", "")
+        DataSet(str(tmp_path)).find("photos")
+
+
+def fill(folder: Path, *names: str, width: int = 20) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        picture(sum(name.encode()), (width, 20)).save(folder / name)
+
+
+@pytest.mark.parametrize("depth", ["", "photosandsketches", "archive/photosandsketches"])
+def test_a_folder_of_a_and_b_is_read_wherever_it_was_unpacked(tmp_path: Path, depth: str) -> None:
+    root = tmp_path / depth
+    for folder, name in (("trainA", "a.png"), ("trainB", "b.png"), ("testA", "1.png"), ("testB", "1.jpg")):
+        fill(root / folder, name)
+    fill(tmp_path / "__MACOSX/trainA", "a.png")
+    data, swapped = DataSet(str(tmp_path)), DataSet(str(tmp_path), swap_domains=True)
+    assert [data.find(domain).names for domain in ("photos", "sketches")] == [["a"], ["b"]]
+    assert [swapped.find(domain).names for domain in ("photos", "sketches")] == [["b"], ["a"]]
+    assert data.test_pairs() == [(root / "testA/1.png", root / "testB/1.jpg")]
+    assert data.notes()[-1].startswith("The photos are trainA and the sketches are trainB. With --swap-domains")
+    assert len(data.notes()) == (2 if depth else 1)
+    lines, usable = check(swapped)
+    assert usable and lines[-1] == f"Ready: accelerate launch train_accelerate.py --data {tmp_path} --swap-domains"
+
+
+def test_pairs_side_by_side_are_halves_of_one_file(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        fill(tmp_path / split, "1.png", "2.png", width=40)
+    data = DataSet(str(tmp_path))
+    photos, sketches = data.find("photos"), data.find("sketches")
+    assert photos.names == sketches.names == ["1", "2"]
+    whole = picture(sum(b"2.png"), (40, 20))
+    assert photos.read(1).tobytes() == whole.crop((0, 0, 20, 20)).tobytes()
+    assert sketches.read(1).tobytes() == whole.crop((20, 0, 40, 20)).tobytes()
+    assert photos.fingerprint != sketches.fingerprint, "or they would share a cache"
+    turned = DataSet(str(tmp_path), swap_domains=True)
+    assert turned.find("photos").read(1).tobytes() == sketches.read(1).tobytes()
+    assert len(load_pairs(data.test_pairs(), 20).photos) == 2
+    assert data.notes() == [
+        "The photos are the left halves and the sketches are the right halves. With --swap-domains it is the other way "
+        "round."
+    ]
+    assert check(data)[1]
+
+
+def test_the_domains_may_lie_anywhere(tmp_path: Path) -> None:
+    fill(tmp_path / "faces/x", "1.png", "2.jpg")
+    fill(tmp_path / "drawn", "1.png", "3.png")
+    (tmp_path / "drawn/notes.txt").write_text("no picture")
+    data = DataSet(photos=(f"{tmp_path}/faces/**/*",), sketches=(f"{tmp_path}/drawn",))
+    photos, sketches = data.find("photos"), data.find("sketches")
+    assert (photos.names, sketches.names) == (["1", "2"], ["1", "3"])
+    assert match_names(photos.names, sketches.names).tolist() == [0, -1]
+    lines, usable = check(data)
+    assert usable and f"--photos '{tmp_path}/faces/**/*' --sketches {tmp_path}/drawn" in lines[-1]
+    for wrong, words in (
+        (data.photos, "is matched by both --photos and --sketches"),
+        (("nowhere/*",), "--sketches nowhere/. matches no pictures"),
+    ):
+        with pytest.raises(DataError, match=words):
+            DataSet(photos=data.photos, sketches=wrong).find("photos")
+    with pytest.raises(DataError, match="need each other"):
+        DataSet(photos=data.photos)
+    with pytest.raises(DataError, match="Give a data set: --data FOLDER"):
+        DataSet().find("photos")
+
+
+@pytest.mark.parametrize(
+    ("made", "given", "split", "words"),
+    [
+        ("train/photos", "../photosandsketchs", "train", "Did you mean .*/photosandsketches"),
+        ("train/photos", "train", "train", "Did you mean .*/photosandsketches"),
+        ("train/photos", "train/photos", "train", "Did you mean .*/photosandsketches"),
+        ("Train/photos", "", "train", "Did you mean .*/Train.* Rename it to train"),
+        ("train/photo", "", "train", "Did you mean .*/train/photo.* Rename it to photos"),
+        ("val/photos", "", "test", "Did you mean .*/val.* Rename it to test"),
+    ],
+)
+def test_a_near_miss_is_named(tmp_path: Path, made: str, given: str, split: str, words: str) -> None:
+    root = tmp_path / "photosandsketches"
+    fill(root / made, "1.png")
+    with pytest.raises(DataError, match=words):
+        DataSet(os.path.normpath(root / given)).find("photos", split)
+
+
+def test_one_column_for_both_domains_is_refused() -> None:
+    with pytest.raises(DataError, match="are both image, which would train photos of photos"):
+        DataSet("hf:ann/faces", "image", "image")
+
+
+def test_names_of_any_bytes_are_used_and_can_be_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(tmp_path / "train/photos", "1.png")
+    fill(tmp_path / "train/sketches", "1.png")
+    (tmp_path / "train/photos/1.png").rename(os.fsdecode(os.fsencode(tmp_path / "train/photos") + b"/Mu\xf1oz.png"))
+    data = DataSet(str(tmp_path))
+    source = data.find("photos")
+    assert source.names == ["Mu\\udcf1oz"]
+    assert source.read(0).size == (20, 20)
+    (next((tmp_path / "train/photos").iterdir())).write_bytes(b"?")
+    "\n".join(check(data)[0]).encode()
+
+
+def test_an_outage_is_waited_for_and_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "PAUSE", 0.01)
+    fill(tmp_path / "share/train/photos", "1.png", "2.png")
+    source = DataSet(str(tmp_path / "share")).find("photos")
+    (tmp_path / "share").rename(tmp_path / "away")
+    threading.Timer(0.1, (tmp_path / "away").rename, [tmp_path / "share"]).start()
+    assert source.read(0).size == (20, 20)
+
+    monkeypatch.setattr(sources, "PATIENCE", 0.02)
+    (tmp_path / "share").rename(tmp_path / "away")
+    with pytest.raises(DataError, match=r"nor can the other pictures in its folder .*Bring the disk or the share back"):
+        source.read(0)
+    with pytest.raises(DataError):
+        Pictures(source, 8)[[0]]
+    (tmp_path / "away").rename(tmp_path / "share")
+    (tmp_path / "share/train/photos/1.png").unlink()
+    with pytest.raises(ImageError, match=r"1\.png cannot be read: No such file"):
+        source.read(0)
 
 
 def encoded(seed: int) -> bytes:
@@ -90,7 +213,8 @@ def parquet(folder: Path, **splits: dict[str, list[bytes | None]]) -> str:
 def test_parquet_shards_are_read_by_columns_that_may_have_gaps(tmp_path: Path) -> None:
     photo = [encoded(0), None, encoded(1), b"damaged"]
     data = parquet(tmp_path, train={"face": photo, "drawing": [None, encoded(2), encoded(3), None]})
-    photos, sketches = find_pictures(data, "photos", "face"), find_pictures(data, "sketches", "drawing")
+    both = DataSet(data, "face", "drawing")
+    photos, sketches = both.find("photos"), both.find("sketches")
     assert (photos.names, sketches.names) == (["0", "2", "3"], ["1", "2"])
     assert photos.read(1).tobytes() == picture(1).tobytes()
     assert sketches.read(0).tobytes() == picture(2).tobytes()
@@ -110,22 +234,22 @@ def test_webdataset_shards_and_their_splits(tmp_path: Path) -> None:
                     member.size = len(content)
                     shard.addfile(member, io.BytesIO(content))
     data = f"hf:{tmp_path}"
-    sketches = find_pictures(data, "sketches", "sketch.png")
+    sketches = DataSet(data, sketch_column="sketch.png").find("sketches")
     assert len(sketches.names) == 3
     assert sketches.read(2).tobytes() == picture(12).tobytes()
-    assert len(find_pictures(data, "photos", "photo.png", "test").names) == 2
-    assert len(find_pictures(f"{data}:test", "photos", "photo.png").names) == 2
-    assert len(find_pictures(f"{data}:train[1:]", "photos", "photo.png").names) == 2
+    assert len(DataSet(data, photo_column="photo.png").find("photos", "test").names) == 2
+    assert len(DataSet(f"{data}:test", photo_column="photo.png").find("photos").names) == 2
+    assert len(DataSet(f"{data}:train[1:]", photo_column="photo.png").find("photos").names) == 2
 
 
 def test_shards_are_decoded_once_until_they_change(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = parquet(tmp_path, train={"photo": [encoded(0), b"damaged"]})
-    first = find_pictures(data, "photos", "photo")
-    assert find_pictures(data, "photos", "photo").fingerprint == first.fingerprint
-    assert find_pictures(f"{data}:train[:1]", "photos", "photo").fingerprint != first.fingerprint
+    first = DataSet(data, photo_column="photo").find("photos")
+    assert DataSet(data, photo_column="photo").find("photos").fingerprint == first.fingerprint
+    assert DataSet(f"{data}:train[:1]", photo_column="photo").find("photos").fingerprint != first.fingerprint
     assert torch.equal(*Pictures(first, 8)[[0, 1]])
     parquet(tmp_path, train={"photo": [encoded(0), encoded(1)]})
-    second = find_pictures(data, "photos", "photo")
+    second = DataSet(data, photo_column="photo").find("photos")
     assert second.fingerprint != first.fingerprint
     assert not torch.equal(*Pictures(second, 8)[[0, 1]])
 
@@ -142,13 +266,21 @@ def test_shards_are_decoded_once_until_they_change(tmp_path: Path, capsys: pytes
 def test_what_a_data_set_lacks_is_a_sentence(tmp_path: Path, data: str, column: str, words: str) -> None:
     parquet(tmp_path, train={"photo": [encoded(0), encoded(1)], "sketch": [None, None]})
     with pytest.raises(DataError, match=words):
-        find_pictures(data.format(tmp_path), "photos", column)
+        DataSet(data.format(tmp_path), column, "other").find("photos")
+
+
+def test_the_cause_of_an_error_of_the_library_is_told(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "train.zip", "w") as archive:
+        archive.writestr("photos/1.png", b"x")
+        archive.writestr("sketches/1.png", b"x")
+    with pytest.raises(DataError, match=r"cannot be loaded: An error occurred .*: .*1\.png"):
+        DataSet(f"hf:{tmp_path}").find("photos")
 
 
 def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(DataError, match=r"pip install 'cyclegan\[datasets\]'"):
-        find_pictures("hf:user/name", "photos", "photo")
+        DataSet("hf:user/name", photo_column="photo").find("photos")
 
 
 def test_pairs_are_found_by_name() -> None:
@@ -176,7 +308,7 @@ def test_pairs_come_together_unless_one_of_them_cannot_be_read(tmp_path: Path) -
             picture(number, (32, 32)).save(tmp_path / "train" / domain / f"{number}.{ending}")
     (tmp_path / "train/photos/1.png").write_bytes(b"?")
     (tmp_path / "train/sketches/2.bmp").write_bytes(b"?")
-    photos, sketches = (Pictures(find_pictures(str(tmp_path), name, ""), 36) for name in ("photos", "sketches"))
+    photos, sketches = (Pictures(DataSet(str(tmp_path)).find(name), 36) for name in ("photos", "sketches"))
     batches = UnpairedBatches(photos, sketches, 32, 32, 0, match_names(photos.names, sketches.names))
     numbers, partners, meant = batches.indices(0)
     assert numbers[meant].tolist() == partners[meant].tolist()
@@ -321,11 +453,12 @@ def test_check_data_reports_and_advises(dataset: Path, tmp_path: Path) -> None:
 
 def test_check_data_looks_into_shards(tmp_path: Path) -> None:
     data = parquet(tmp_path, train={"photo": [encoded(0), b"?"], "sketch": [encoded(0), None]})
-    lines, usable = check(data, {"photos": "photo", "sketches": "sketch"})
+    lines, usable = check(DataSet(data))
     assert usable
     assert lines[0] == f"the column photo of {data}, split train: 1 pictures, all 48 x 40"
     assert "Row 1" in lines[2]
-    assert "The test split" in lines[-2]
+    assert "The test split" in lines[-3]
+    assert lines[-2].startswith("No release will be scored")
 
 
 def test_styles_are_folders_or_what_a_pattern_finds(tmp_path: Path) -> None:

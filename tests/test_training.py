@@ -20,10 +20,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import train_accelerate
 from cyclegan import FaceSketchPipeline
+from cyclegan.data.batches import UnpairedBatches
+from cyclegan.data.layouts import DataSet
+from cyclegan.data.sources import DataError
 from cyclegan.files import atomic, point
 from cyclegan.training import TrainingError
 from cyclegan.training.bounds import BOUNDS
 from cyclegan.training.config import TrainConfig
+from cyclegan.training.epoch import sample_pictures
 from cyclegan.training.guard import check_plugins, check_tracker, disk_errors, memory_errors, own, stop_on_signals
 from cyclegan.training.log import alarms, append_row, cut_rows, mean_losses, read_rows
 from cyclegan.training.state import check_finite, list_states, load_newest, save_state
@@ -287,6 +291,37 @@ def test_without_its_packages_training_says_what_to_install(tmp_path: Path) -> N
     )
     assert result.returncode == 1
     assert result.stderr.startswith("Training needs the package accelerate: pip install 'cyclegan[train]'")
+
+
+def test_a_run_whose_pictures_are_away_saves_what_it_has(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = UnpairedBatches.read
+
+    def away(batches: UnpairedBatches, step: int, part: slice) -> Any:
+        if step == 2:
+            raise DataError("The share is away.")
+        return read(batches, step, part)
+
+    monkeypatch.setattr(UnpairedBatches, "read", away)
+    config = TrainConfig(
+        str(dataset), output=tmp_path, image_size=32, width=4, blocks=1, discriminator_width=4, batch_size=2,
+        mixed_precision="no", validation_pictures=0,
+    )  # fmt: skip
+    with pytest.raises(DataError, match=r"away\. The state after step 2 is saved: continue with --resume"):
+        train_accelerate.train(config)
+    assert [path.name for path in list_states(tmp_path / "states")] == ["step-00000002.safetensors"]
+
+
+def test_samples_are_read_without_a_cache_of_the_whole_split(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(dataset, tmp_path / "data")
+    (tmp_path / "data/test/photos/0.png").write_bytes(b"?")
+    monkeypatch.setenv("CYCLEGAN_CACHE", str(tmp_path / "cache"))
+    photo, sketch = sample_pictures(DataSet(str(tmp_path / "data")), 32)
+    assert (len(photo), len(sketch)) == (1, 2)
+    assert not (tmp_path / "cache").exists()
 
 
 @pytest.mark.parametrize(("number", "advice"), [(errno.ENOSPC, "make room and go on"), (errno.EIO, "whole: go on")])

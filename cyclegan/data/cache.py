@@ -49,6 +49,8 @@ class Pictures:
             path.open("ab").close()
             os.truncate(path, count * (4 + 3 * size * size))  # all holes at first; a file that is there stays as it is
             self._file = path.open("r+b", buffering=0)
+            if hasattr(os, "posix_fallocate"):  # a full tmpfs kills who reads a hole through a memory map
+                os.posix_fallocate(self._file.fileno(), 0, 4 * count)
         except OSError as error:
             raise self._disk_error(error) from None
         self._marks = np.memmap(path, np.uint32, "r", shape=(count,))

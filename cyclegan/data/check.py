@@ -4,37 +4,31 @@ import os
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from tqdm import tqdm
 
 from ..images import ImageError
-from .sources import DataError, Source, find_pairs, find_pictures
+from .layouts import DOMAINS, NO_FIGURES, DataSet
+from .sources import DataError, Source
 
 
-def check(data: str, columns: dict[str, str]) -> tuple[list[str], bool]:
-    """Check a data set before training. Return the lines of the report, and whether training is possible.
-
-    Args:
-        data: as in `find_pictures`.
-        columns: the column of each domain.
-    """
-    lines, usable = [], True
+def check(data: DataSet) -> tuple[list[str], bool]:
+    """Check a data set before training. Return the lines of the report, and whether training is possible."""
+    lines, usable = data.notes(), True
     for split in ("train", "test"):
-        for domain, column in columns.items():
+        for domain in DOMAINS:
             try:
-                report, readable = _check(find_pictures(data, domain, column, split))
+                report, readable = _check(data.find(domain, split))
             except DataError as error:
                 report, readable = [str(error)], 0
             lines += report
             usable &= readable > 0 or split == "test"
-    if not data.startswith("hf:"):
-        try:
-            find_pairs(*(Path(data, "test", domain) for domain in columns))
-        except DataError as error:
-            lines.append(f"No release will be scored, and there will be no `best`: {error}")
+    try:
+        data.test_pairs()
+    except DataError as error:
+        lines.append(f"{NO_FIGURES} {error}")
     if usable:
-        lines.append(f"Ready: accelerate launch train_accelerate.py --data {data}")
+        lines.append(f"Ready: accelerate launch train_accelerate.py {data.flags()}")
     else:
         lines.append("Not ready: training needs readable photos and readable sketches in the train split.")
     return lines, usable

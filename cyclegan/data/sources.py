@@ -1,12 +1,10 @@
-"""The sources of pictures: folders and data sets.
-
-A folder contains `train/photos`, `train/sketches` and, for the samples, `test/photos` and `test/sketches`. A data set
-has a column of photos and a column of sketches.
-"""
+"""The sources of pictures: files, and the columns of data sets."""
 
 import hashlib
+import itertools
 import os
 import re
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,7 +16,10 @@ from PIL import Image
 from torch import Tensor
 
 from ..extras import extra
-from ..images import ENDINGS, open_image
+from ..images import ENDINGS, ImageError, open_image
+
+PATIENCE = 60.0  # seconds that an unreadable disk or share is waited for
+PAUSE = 0.2
 
 
 class DataError(ValueError):
@@ -42,43 +43,96 @@ class Source:
     read: Callable[[int], Image.Image]
 
 
-def find_pictures(data: str, domain: str, column: str, split: str = "train") -> Source:
-    """Return the pictures of one domain of a data set.
+@dataclass(frozen=True)
+class Half:
+    """The left or the right half of a picture file that holds a pair side by side."""
 
-    Args:
-        data: a folder, or `hf:NAME[:SPLIT]`, where NAME is a data set on the Hub or a folder of shards.
-        domain: `photos` or `sketches`, the name of the folder.
-        column: the column of a data set.
-        split: `train` or `test`. SPLIT replaces `train`.
+    file: Path
+    right: bool
+
+    @property
+    def stem(self) -> str:
+        return self.file.stem
+
+
+File = Path | Half
+
+
+def open_file(file: File) -> Image.Image:
+    """Open a picture file, or a half of one. Errors of the file system are tried again for PATIENCE seconds.
+
+    Raises:
+        ImageError: it cannot be used, while other files in its folder can be read. DataError: none can.
+    """
+    path = file.file if isinstance(file, Half) else file
+    image = open_image(_read(path), readable(path))
+    if isinstance(file, Half):
+        middle = image.width // 2
+        return image.crop((middle, 0, 2 * middle, image.height) if file.right else (0, 0, middle, image.height))
+    return image
+
+
+def _read(path: Path) -> bytes:
+    started = time.monotonic()
+    while True:
+        try:
+            return path.read_bytes()
+        except (PermissionError, IsADirectoryError) as error:
+            raise ImageError(f"{readable(path)} cannot be read: {error.strerror}.") from None
+        except OSError as error:
+            if time.monotonic() - started > PATIENCE:
+                if _others_can_be_read(path):
+                    raise ImageError(f"{readable(path)} cannot be read: {error.strerror}.") from None
+                raise DataError(
+                    f"{readable(path)} cannot be read, and nor can the other pictures in its folder "
+                    f"({error.strerror}), for {PATIENCE:.0f} seconds. Bring the disk or the share back."
+                ) from None
+        time.sleep(PAUSE)
+
+
+def _others_can_be_read(path: Path) -> bool:
+    with suppress(OSError), os.scandir(path.parent) as entries:
+        for entry in itertools.islice((entry for entry in entries if entry.is_file() and entry.name != path.name), 3):
+            with suppress(OSError), Path(entry.path).open("rb") as file:
+                file.read(1)
+                return True
+    return False
+
+
+def readable(path: str | Path) -> str:
+    """A path as it can be printed and written, whatever bytes its name is made of."""
+    return str(path).encode(errors="backslashreplace").decode()
+
+
+def files_source(title: str, folder: Path, files: Sequence[File]) -> Source:
+    """The pictures in some files, which are named by their paths below the folder."""
+    paths = [file.file if isinstance(file, Half) else file for file in files]
+    names = [readable(path.relative_to(folder).as_posix()) for path in paths]
+    try:
+        stats = [path.stat() for path in paths]
+    except OSError as error:
+        raise DataError(f"{readable(error.filename)} cannot be read: {error.strerror}.") from None
+    facts = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in zip(names, stats, strict=True)]
+    fingerprint = hashlib.sha256(repr(facts).encode())
+    for path in paths[:: -(-len(paths) // 16)]:  # of uncompressed pictures that were unpacked without their times,
+        with suppress(OSError):  # photos and sketches may be alike in all the rest
+            fingerprint.update(path.read_bytes())
+    if isinstance(files[0], Half):
+        fingerprint.update(b"right" if files[0].right else b"left")
+    return Source(
+        title=title,
+        names=[name.rpartition(".")[0] for name in names],
+        fingerprint=fingerprint.hexdigest(),
+        read=lambda index: open_file(files[index]),
+    )
+
+
+def dataset_source(name: str, split: str, column: str) -> Source:
+    """The pictures in a column of a data set on the Hub, or of a folder of shards.
 
     Raises:
         DataError: they are missing or cannot be loaded.
     """
-    if named := re.fullmatch(r"hf:(.+?)(?::([^/\\]+))?", data):
-        return _dataset(named[1], named[2] if named[2] and split == "train" else split, column)
-    return _folder(Path(data) / split / domain)
-
-
-def _folder(folder: Path) -> Source:
-    files = find_images(folder)
-    if not files:
-        raise DataError(f"The folder {folder} contains no pictures. Put the images of the data set there.")
-    names = [file.relative_to(folder).as_posix() for file in files]
-    stats = [file.stat() for file in files]
-    facts = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in zip(names, stats, strict=True)]
-    fingerprint = hashlib.sha256(repr(facts).encode())
-    for file in files[:: -(-len(files) // 16)]:  # of uncompressed pictures that were unpacked without their times,
-        with suppress(OSError):  # photos and sketches may be alike in all the rest
-            fingerprint.update(file.read_bytes())
-    return Source(
-        title=str(folder),
-        names=[name.rpartition(".")[0] for name in names],
-        fingerprint=fingerprint.hexdigest(),
-        read=lambda index: open_image(files[index]),
-    )
-
-
-def _dataset(name: str, split: str, column: str) -> Source:
     with extra("datasets", f"Reading hf:{name}", DataError):
         import datasets
     try:
@@ -87,11 +141,11 @@ def _dataset(name: str, split: str, column: str) -> Source:
         if column in columns:
             rows = rows.cast_column(column, datasets.Image(decode=False))
     except Exception as error:  # the library raises nearly anything: no network, no such split, damaged shards
-        raise DataError(f"The {split} split of hf:{name} cannot be loaded: {error}") from None
+        raise DataError(f"The {split} split of hf:{name} cannot be loaded: {_causes(error)}") from None
     if column not in columns:
         raise DataError(
-            f"hf:{name} has no column {column}; it has {', '.join(columns)}. Name the columns of the pictures with "
-            "--photo-column and --sketch-column."
+            f"hf:{name} has no column {column}; it has {', '.join(columns)}. Photos and sketches need a column each: "
+            "name them with --photo-column and --sketch-column."
         )
     title, images = f"the column {column} of hf:{name}, split {split}", rows.data.column(column)
     places = np.flatnonzero(images.is_valid())  # a row may hold a photo, a sketch or both
@@ -104,6 +158,18 @@ def _dataset(name: str, split: str, column: str) -> Source:
 
     # The library's docs name it so, and offer no other way: https://huggingface.co/docs/datasets/about_cache
     return Source(title, [str(place) for place in places], rows._fingerprint, read)
+
+
+def _causes(error: BaseException) -> str:
+    """An error and what it comes from, in one line: the library's own words are often `An error occurred`."""
+    told: list[str] = []
+    cause: BaseException | None = error
+    while cause:
+        words = " ".join(str(cause).split()) or type(cause).__name__
+        if not any(words in others for others in told):
+            told.append(words)
+        cause = cause.__cause__ or cause.__context__
+    return ": ".join(told)
 
 
 def find_images(
@@ -122,13 +188,10 @@ def find_images(
         DataError: there is no such folder, or it cannot be read.
     """
     if not folder.is_dir():
-        raise DataError(
-            f"The folder {folder} is missing. A data set has the folders train/photos, train/sketches, test/photos "
-            "and test/sketches."
-        )
+        raise DataError(f"The folder {readable(folder)} is missing.")
 
     def closed(error: OSError) -> None:
-        sentence = f"The folder {error.filename} cannot be read: {error.strerror}."
+        sentence = f"The folder {readable(error.filename)} cannot be read: {error.strerror}."
         if problems is None:
             raise DataError(sentence)
         problems.append(sentence)

@@ -1,20 +1,20 @@
 """The pairs that a model is measured on, and how a protocol brings them to the model and to the comparison."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
-from ..data.sources import DataError
-from ..images import ImageError, crop_square, normalise, open_image, to_tensor
+from ..data.sources import DataError, File, open_file
+from ..images import ImageError, crop_square, normalise, to_tensor
 from ..pipeline import BATCH
 from .metrics import resize
 
 SIZE = 128  # pixels: the side at which squares are compared
+Given = TypeVar("Given")
 Picture = TypeVar("Picture")
 
 
@@ -28,7 +28,7 @@ class Pairs:
     skipped: list[str]
 
 
-def load_pairs(files: list[tuple[Path, Path]], size: int, names: list[str] | None = None) -> Pairs:
+def load_pairs(files: Sequence[tuple[File, File]], size: int, names: list[str] | None = None) -> Pairs:
     """Decode pairs into pictures of `size` x `size`. A pair with an unreadable picture is named and left out.
 
     Args:
@@ -39,13 +39,13 @@ def load_pairs(files: list[tuple[Path, Path]], size: int, names: list[str] | Non
         DataError: no pair can be read.
     """
     names = names or [photo.stem for photo, _ in files]
-    kept, pairs, skipped = decode_pairs(files, lambda file: to_tensor(crop_square(open_image(file), size)))
+    kept, pairs, skipped = decode_pairs(files, lambda file: to_tensor(crop_square(open_file(file), size)))
     photos, sketches = (torch.stack(pictures) for pictures in zip(*pairs, strict=True))
     return Pairs(photos, sketches, [names[number] for number in kept], skipped)
 
 
 def decode_pairs(
-    files: list[tuple[Path, Path]], decode: Callable[[Path], Picture]
+    files: Sequence[tuple[Given, Given]], decode: Callable[[Given], Picture]
 ) -> tuple[list[int], list[tuple[Picture, Picture]], list[str]]:
     """Read pairs: the numbers of those that can be read, their pictures, and why the others are left out.
 
@@ -53,7 +53,7 @@ def decode_pairs(
         DataError: no pair can be read.
     """
 
-    def decode_pair(pair: tuple[Path, Path]) -> tuple[Picture, Picture] | str:
+    def decode_pair(pair: tuple[Given, Given]) -> tuple[Picture, Picture] | str:
         try:
             return decode(pair[0]), decode(pair[1])
         except ImageError as error:

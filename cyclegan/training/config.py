@@ -8,11 +8,12 @@ from typing import Annotated, Any, Literal
 import tyro
 from tyro.constructors import PrimitiveConstructorSpec
 
+from ..data.layouts import DataSet
 from ..networks import Padding, Upsample
 from . import TrainingError
 from .bounds import check_bounds
 
-NO_RECIPE = {"data", "output", "resume", "keep_states", "log_every", "tracker"} | {
+NO_RECIPE = {"data", "photos", "sketches", "output", "resume", "keep_states", "log_every", "tracker"} | {
     "push_to_hub", "hub_private", "hub_best", "push_state", "data_note",
 }  # fmt: skip  # they say where and how it ran, not what was trained
 ResumeFrom = Annotated[
@@ -32,9 +33,16 @@ ResumeFrom = Annotated[
 class TrainConfig:
     """Train the face photo <-> sketch translator. The defaults are 64 x 64 pixels, a batch of 256 and 15 epochs."""
 
-    data: str
+    data: str = ""
     """Folder with train/photos and train/sketches; the sample grids show test/photos and test/sketches if they exist.
-    Or hf:NAME[:SPLIT], a data set on the Hub or a folder of Parquet or WebDataset shards; see docs/data.md."""
+    trainA, trainB and pairs side by side are read too. Or hf:NAME[:SPLIT], a data set on the Hub or a folder of Parquet
+    or WebDataset shards; see docs/data.md."""
+    photos: tuple[str, ...] = ()
+    """Files, folders or patterns such as "faces/**/*.jpg" of the training photos, in place of those of --data."""
+    sketches: tuple[str, ...] = ()
+    """Files, folders or patterns of the training sketches."""
+    swap_domains: bool = False
+    """Take trainB, or the right halves, for the photos, and trainA, or the left halves, for the sketches."""
     photo_column: str = "photo"
     """The column with the photos, in a data set on the Hub or in shards."""
     sketch_column: str = "sketch"
@@ -144,10 +152,11 @@ class TrainConfig:
     """Determines the initial weights and all random choices."""
 
     @property
-    def columns(self) -> dict[str, str]:
-        return {"photos": self.photo_column, "sketches": self.sketch_column}
+    def dataset(self) -> DataSet:
+        return DataSet(self.data, self.photo_column, self.sketch_column, self.photos, self.sketches, self.swap_domains)
 
     def __post_init__(self) -> None:
+        _ = self.dataset  # which checks its own flags
         check_bounds(self)
         multiple = 8 if self.compact else 4
         if self.image_size % multiple:
@@ -177,13 +186,13 @@ def read_flags(arguments: list[str]) -> TrainConfig:
     parser = ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--preset", choices=PRESETS, default="none")
     preset = parser.parse_known_args(arguments)[0].preset
-    default = TrainConfig(data=tyro.MISSING, preset=preset, **PRESETS[preset])
+    default = TrainConfig(preset=preset, **PRESETS[preset])
     return tyro.cli(TrainConfig, args=arguments, description=TrainConfig.__doc__, default=default)
 
 
 def changed_flags(config: TrainConfig) -> dict[str, str]:
     """Return the settings that differ from their defaults: the recipe, as a person would type it."""
-    defaults = TrainConfig(config.data)
+    defaults = TrainConfig()
     return {
         f"--{name.replace('_', '-')}": "" if value is True else str(value)
         for name, value in asdict(config).items()

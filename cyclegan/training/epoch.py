@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +14,14 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 from torchvision.utils import make_grid
 
-from ..data.cache import Pictures
-from ..data.sources import DataError, find_pairs, find_pictures
+from ..data.layouts import NO_FIGURES, DataSet
+from ..data.sources import DataError
 from ..directions import Direction
 from ..evaluation.pairs import SIZE, Pairs, load_pairs
 from ..evaluation.protocol import mean_figures
 from ..files import atomic, point
 from ..hub.card import draw_curves
-from ..images import normalise, to_image
+from ..images import ImageError, crop_square, normalise, to_image, to_tensor
 from ..networks import Generator
 from ..pipeline import FaceSketchPipeline
 from ..release import WeightsError, read
@@ -56,7 +57,8 @@ class Releases:
         grid = sample_grid(sketch_generator, photo_generator, *self.samples)
         pair, figures = (sketch_generator, photo_generator, self.image_size), {}
         if self.validation:
-            pipe = FaceSketchPipeline(*pair, "auto", torch.float32, styles=self.styles)
+            device = next(sketch_generator.parameters()).device
+            pipe = FaceSketchPipeline(*pair, str(device), torch.float32, styles=self.styles)
             scores = mean_figures(pipe, self.validation.photos, self.validation.sketches)
             figures = {f"{direction}_{name}": value for direction, of in scores.items() for name, value in of.items()}
         pipe = FaceSketchPipeline(*pair, "cpu", torch.float16, styles=self.styles)
@@ -102,33 +104,40 @@ def hub_dataset(data: str) -> str | None:
     return name if data.startswith("hf:") and not Path(name).exists() else None
 
 
-def sample_pictures(data: str, columns: dict[str, str], size: int) -> tuple[Tensor, Tensor]:
-    """Return the photos and sketches of the sample grids, from test/ if it exists: two (N, 3, H, W) in [-1, 1]."""
+def sample_pictures(data: DataSet, size: int) -> tuple[Tensor, Tensor]:
+    """Return the photos and sketches of the sample grids, from test/ if it exists: two (N, 3, H, W) in [-1, 1].
 
-    def load(domain: str, column: str) -> Tensor:
+    Raises:
+        DataError: none can be read.
+    """
+
+    def load(domain: str) -> Tensor:
         try:
-            source = find_pictures(data, domain, column, "test")
+            source = data.find(domain, "test")
         except DataError:
-            source = find_pictures(data, domain, column)
-        images = Pictures(source, size)
-        shown = min(SAMPLES, len(images))
-        return normalise(images[[number * len(images) // shown for number in range(shown)]])
+            source = data.find(domain)
+        count, found = len(source.names), []
+        shown = min(SAMPLES, count)
+        for number in range(shown):  # the first readable picture of each sixth
+            for index in range(number * count // shown, (number + 1) * count // shown):
+                with suppress(ImageError):
+                    found.append(to_tensor(crop_square(source.read(index), size)))
+                    break
+        if not found:
+            raise DataError(f"None of the {count} pictures in {source.title} can be read: see check-data.")
+        return normalise(torch.stack(found))
 
-    photo, sketch = (load(domain, column) for domain, column in columns.items())
-    return photo, sketch
+    return load("photos"), load("sketches")
 
 
-def validation_pairs(data: str, most: int, size: int) -> Pairs | None:
-    """The first pairs of a folder's test/ that each epoch is scored on; None, and a word why, where there are none."""
+def validation_pairs(data: DataSet, most: int, size: int) -> Pairs | None:
+    """The first pairs of test/ that each epoch is scored on; None, and a word why, where there are none."""
     if not most:
         return None
     try:
-        if data.startswith("hf:"):
-            raise DataError("pairs to score are read from a folder's test/photos and test/sketches only.")
-        photos, sketches = (Path(data, "test", domain) for domain in ("photos", "sketches"))
-        return load_pairs(find_pairs(photos, sketches)[:most], max(size, SIZE))
+        return load_pairs(data.test_pairs()[:most], max(size, SIZE))
     except DataError as error:
-        print(f"No release will be scored, and there will be no `best`: {error}", file=sys.stderr)
+        print(NO_FIGURES, error, file=sys.stderr)
         return None
 
 

@@ -32,6 +32,7 @@ FIXED = (
     "style_pattern",
     "gradient_accumulation",
     "seed",
+    "swap_domains",
 )
 
 Tree = dict[Any, Any]  # names or numbers -> leaves or trees
