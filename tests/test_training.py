@@ -313,6 +313,26 @@ def test_a_run_whose_pictures_are_away_saves_what_it_has(
     assert [path.name for path in list_states(tmp_path / "states")] == ["step-00000002.safetensors"]
 
 
+def test_figures_are_measured_on_the_device_of_training(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fastest device is not always that of the run, such as under ACCELERATE_USE_CPU."""
+    devices = []
+
+    class Watched(FaceSketchPipeline):
+        def __init__(self, *arguments: Any, **settings: Any) -> None:
+            devices.append(arguments[3])
+            super().__init__(*arguments, **settings)
+
+    monkeypatch.setattr("cyclegan.training.epoch.FaceSketchPipeline", Watched)
+    config = TrainConfig(
+        str(dataset), output=tmp_path, image_size=32, width=4, blocks=1, discriminator_width=4, batch_size=2,
+        mixed_precision="no", max_steps=1,
+    )  # fmt: skip
+    train_accelerate.train(config)
+    assert devices == ["cpu", "cpu"], "for the figures, and for the release"
+
+
 def test_samples_are_read_without_a_cache_of_the_whole_split(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
