@@ -13,13 +13,19 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import gradio as gr
-import gradio.mcp
 from PIL import Image
-from starlette.middleware import Middleware
-from starlette.middleware.gzip import GZipMiddleware
-from starlette.routing import Mount, WebSocketRoute
-from starlette.staticfiles import StaticFiles
+
+from cyclegan.extras import install
+
+try:
+    import gradio as gr
+    import gradio.mcp
+    from starlette.middleware import Middleware
+    from starlette.middleware.gzip import GZipMiddleware
+    from starlette.routing import Mount, WebSocketRoute
+    from starlette.staticfiles import StaticFiles
+except ModuleNotFoundError as missing:
+    sys.exit(f"The app needs the package {missing.name}: {install('app')}.")
 
 from cyclegan.directions import Direction
 from cyclegan.engines.build import EngineError

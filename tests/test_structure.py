@@ -87,6 +87,12 @@ def test_what_an_extra_lacks_is_a_sentence(tmp_path: Path, release: Path) -> Non
         assert "Traceback" not in result.stderr
 
 
+def test_the_app_without_gradio_is_a_sentence() -> None:
+    result = run("-c", "import sys; sys.modules['gradio'] = None; import app", cwd=ROOT)
+    assert result.returncode == 1
+    assert result.stderr.startswith("The app needs the package gradio: pip install 'cyclegan[app]'")
+
+
 def test_every_file_of_the_package_is_installed() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     patterns = settings["package-data"]["cyclegan"]
