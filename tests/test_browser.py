@@ -462,3 +462,17 @@ def test_every_page_fits_the_screen_and_names_its_controls(
                 .filter((e) => e.offsetParent && !(e.ariaLabel || e.textContent.trim() || e.labels?.length || e.title))
                 .map((e) => e.outerHTML.slice(0, 200))"""
             assert not page.evaluate(nameless)
+
+
+@pytest.mark.parametrize(("locale", "tab", "direction"), [("de-AT", "Zur Skizze", ""), ("ar", "إلى رسم", "rtl")])
+def test_the_page_speaks_the_language_of_the_browser(
+    browser: Browser, app_url: str, locale: str, tab: str, direction: str
+) -> None:
+    with browser.new_context(viewport=PHONE, locale=locale) as context:  # type: ignore[arg-type]
+        page = context.new_page()
+        page.goto(app_url)
+        expect(page.get_by_role("tab", name=tab)).to_be_visible(timeout=60_000)
+        texts = json.loads((ROOT / f"web/texts/{locale[:2]}.json").read_text("utf-8"))
+        expect(page.get_by_role("button", name=texts["save"], exact=True).first).to_be_visible()
+        assert page.evaluate("document.dir") == direction
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]

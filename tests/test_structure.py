@@ -1,10 +1,12 @@
 """The rules of the house that a machine can hold."""
 
+import json
 import os
 import re
 import tomllib
 from pathlib import Path
 
+import pytest
 from conftest import ROOT, picture, run
 from PIL import Image
 
@@ -85,6 +87,16 @@ def test_what_an_extra_lacks_is_a_sentence(tmp_path: Path, release: Path) -> Non
         assert result.returncode == 1
         assert f"pip install '{command}'" in result.stdout + result.stderr
         assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("language", sorted(file.stem for file in (ROOT / "web/texts").glob("*.json")))
+def test_a_language_says_what_english_says(language: str) -> None:
+    english, texts = (json.loads((ROOT / f"web/texts/{name}.json").read_text("utf-8")) for name in ("en", language))
+    assert texts.pop("dir", "rtl") == "rtl"
+    assert texts.keys() <= english.keys()
+    for key, text in texts.items():
+        assert text.strip()
+        assert sorted(re.findall(r"{\w+}", text)) == sorted(re.findall(r"{\w+}", english[key])), key
 
 
 def test_the_app_without_gradio_is_a_sentence() -> None:

@@ -1,7 +1,7 @@
 // What Gradio's own parts lack, once for the page.
 () => {
   const words = { ...window.texts.en, ...window.texts[navigator.language], ...window.texts[navigator.language.split("-")[0]] };
-  if (getComputedStyle(document.documentElement).direction !== document.dir && words.dir) document.dir = words.dir;
+  if (words.dir) document.dir = words.dir;
 
   const mend = () => {
     // Examples are pictures without a name, which a screen reader cannot tell apart: they get that of their file

@@ -9,6 +9,7 @@ export const read = async (languages) => {
   words = await fetched("en");
   if (language !== "en") Object.assign(words, await fetched(language));
   document.documentElement.lang = language;
+  document.documentElement.dir = words.dir ?? "ltr";
 };
 
 // {name} in a sentence is replaced by values.name
