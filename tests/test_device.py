@@ -196,6 +196,7 @@ def test_a_picture_is_framed_saved_and_sent_on(
     assert difference(pixels(page, "#photo_to_sketch canvas.made"), left) < 0.004
     with page.expect_download() as download:
         panel.get_by_role("button", name="Save").click()
+    assert download.value.suggested_filename == "wide-sketch.png"
     assert difference(Image.open(download.value.path()).convert("RGB"), left) < 0.004
     panel.locator(".framing").select_option("whole")
     page.wait_for_timeout(300)
@@ -360,3 +361,14 @@ def test_the_app_offers_the_device_to_draw_on(app_url: str, context: BrowserCont
     panel.locator(".starts button").nth(1).click()
     expect(panel.locator(".made")).to_have_attribute("data-count", re.compile("[2-9]"), timeout=30_000)
     assert [socket for socket in sockets if "/live/" in socket.url]
+
+
+def test_the_page_speaks_arabic_from_right_to_left(plain: Server, browser: Browser) -> None:
+    with browser.new_context(viewport={"width": 390, "height": 844}, locale="ar") as context:
+        page = context.new_page()
+        page.goto(plain.url)
+        expect(page.get_by_role("tab", name="إلى رسم")).to_be_visible()
+        assert page.evaluate("document.dir") == "rtl"
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        SCREENSHOTS.mkdir(exist_ok=True)
+        page.screenshot(path=SCREENSHOTS / "device-390-arabic.png")

@@ -427,7 +427,7 @@ def test_the_recipe_of_a_card_can_be_typed_again() -> None:
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (("--max-steps", "0"), "--max-steps must be a finite number of at least 1; got 0"),
+        (("--max-steps", "0"), "--max-steps must be between 1 and 1000000000; got 0"),
         (("--mixed-precision", "fp16"), "fp16 needs a GPU. On a CPU, use --mixed-precision bf16 or no."),
     ],
 )

@@ -21,9 +21,10 @@ export const conversion = (app, direction, element) => {
   find(".camera").hidden = given !== "photo";
   find(".starts").setAttribute("aria-label", text(`${given}_examples`));
   const framing = find(".framing");
-  for (const name of [...(findsFaces ? ["face"] : []), "middle", "own", "whole"]) framing.append(new Option(text(name), name));
+  for (const choice of [...(findsFaces ? ["face"] : []), "middle", "own", "whole"]) framing.append(new Option(text(choice), choice));
 
   let bitmap = null; // what was given
+  let name = "picture"; // of its file
   let wanted = false; // converted once more after this time
   let running = false;
   const square = new Square(find(".square"), find("canvas.given"), () => { framing.value = "own"; convert(); });
@@ -33,6 +34,15 @@ export const conversion = (app, direction, element) => {
     wanted = true;
     if (running || !bitmap) return;
     running = true;
+    try {
+      await convertNewest();
+    } catch (problem) {
+      app.fail(problem);
+    } finally {
+      running = false;
+    }
+  };
+  const convertNewest = async () => {
     while (wanted) {
       wanted = false;
       const picture = bitmap;
@@ -61,14 +71,12 @@ export const conversion = (app, direction, element) => {
       element.dataset.first ??= performance.timeOrigin + performance.now();
       app.slow(answer.milliseconds);
     }
-    running = false;
   };
 
   const give = async (source) => {
     try {
-      const opened = source instanceof ImageBitmap ? source : await open(source);
-      bitmap?.close();
-      bitmap = opened;
+      bitmap = source instanceof ImageBitmap ? source : await open(source); // the one before may still be converted
+      name = source.name?.replace(/\.[^.]*$/, "") ?? name;
     } catch (problem) {
       return app.fail(problem);
     }
@@ -96,7 +104,7 @@ export const conversion = (app, direction, element) => {
   });
   framing.onchange = convert;
   find(".split").oninput = ({ target }) => find(".compare").style.setProperty("--split", `${target.value}%`);
-  const file = () => asFile(find("canvas.made"), `${made}.png`);
+  const file = () => asFile(find("canvas.made"), `${name}-${made}.png`);
   find(".save").onclick = async () => save(await file());
   find(".share").hidden = !canShare();
   find(".share").onclick = async () => share(await file());
@@ -123,12 +131,12 @@ export const conversion = (app, direction, element) => {
     app.show_tab(other);
     app.tabs[other].give(sent);
   };
-  for (const name of app.release[given === "photo" ? "photos" : "sketches"]) {
-    const title = name.split("/").pop().split(".")[0];
-    const picture = Object.assign(new Image(), { src: name, alt: "", width: 64, height: 64, loading: "lazy" });
+  for (const address of app.release[given === "photo" ? "photos" : "sketches"]) {
+    const title = address.split("/").pop().split(".")[0];
+    const picture = Object.assign(new Image(), { src: address, alt: "", width: 64, height: 64, loading: "lazy" });
     const choice = Object.assign(document.createElement("button"), { type: "button", ariaLabel: title });
     choice.append(picture);
-    choice.onclick = async () => give(new File([await (await fetch(name)).blob()], title));
+    choice.onclick = async () => give(new File([await (await fetch(address)).blob()], title));
     find(".starts").append(choice);
   }
   for (const button of find(".starts").children) button.disabled = false;
