@@ -296,6 +296,34 @@ def test_the_page_fits_the_screen_and_names_its_controls(
             assert not page.evaluate(nameless)
 
 
+@pytest.mark.parametrize("language", sorted(file.stem for file in (ROOT / "web/texts").glob("*.json")))
+def test_every_language_fits_a_phone_and_runs_its_way(browser: Browser, plain: Server, language: str) -> None:
+    texts = json.loads((ROOT / f"web/texts/{language}.json").read_text(encoding="utf-8"))
+    with browser.new_context(viewport={"width": 360, "height": 740}, locale=language) as context:
+        page = context.new_page()
+        page.goto(plain.url)
+        tabs = page.get_by_role("tab")
+        expect(tabs.first).to_have_text(texts["photo_to_sketch"])
+        right_to_left = texts.get("dir") == "rtl"
+        expect(page.locator("html")).to_have_attribute("dir", "rtl" if right_to_left else "ltr")
+        for tab in tabs.all():
+            box = tab.bounding_box()
+            assert box
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= 360
+        tabs.first.press("ArrowLeft" if right_to_left else "ArrowRight")  # to the one beside it
+        expect(tabs.nth(1)).to_have_attribute("aria-selected", "true")
+        if right_to_left:  # the line between before and after is where the slider is
+            tabs.first.click()
+            page.locator("#photo_to_sketch .starts button").first.click()
+            split = page.locator("#photo_to_sketch .split")
+            expect(split).to_be_visible(timeout=20_000)
+            box = split.bounding_box()
+            assert box
+            split.click(position={"x": 0.1 * box["width"], "y": box["height"] / 2})
+            assert int(split.input_value()) < 20
+
+
 def test_the_folder_says_what_is_in_it(site: Path) -> None:
     manifest = json.loads((site / "release.json").read_text())
     assert list(manifest["directions"]) == list(DIRECTIONS)

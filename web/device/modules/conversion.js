@@ -34,13 +34,14 @@ export const conversion = (app, direction, element) => {
     wanted = true;
     if (running || !bitmap) return;
     running = true;
-    try {
-      await convertNewest();
-    } catch (problem) {
-      app.fail(problem);
-    } finally {
-      running = false;
+    while (wanted) { // what fails does not keep a newer picture waiting
+      try {
+        await convertNewest();
+      } catch (problem) {
+        app.fail(problem);
+      }
     }
+    running = false;
   };
   const convertNewest = async () => {
     while (wanted) {

@@ -195,7 +195,8 @@ const start = async () => {
   nav.onkeydown = (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!step) return;
-    const next = ids[(ids.indexOf(app.open) + step + ids.length) % ids.length];
+    const along = document.documentElement.dir === "rtl" ? -step : step;
+    const next = ids[(ids.indexOf(app.open) + along + ids.length) % ids.length];
     app.show_tab(next);
     nav.querySelector(`[data-tab=${next}]`).focus();
   };
