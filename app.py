@@ -42,7 +42,11 @@ WEB = ROOT / "web"
 EXAMPLES = {"photo": ROOT / "examples" / "photos", "sketch": ROOT / "examples" / "sketches"}
 TEXTS = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in (WEB / "texts").glob("*.json")}
 text: Any = gr.I18n(**TEXTS)  # a language is a file; what goes wrong is told in English
-HEAD = f"<script>window.texts = {json.dumps(TEXTS, ensure_ascii=False)}</script>"
+# The texts of the browser's language, English where one is missing, for the page's own JavaScript
+HEAD = f"""<script>{{
+  const texts = {json.dumps(TEXTS, ensure_ascii=False)};
+  window.words = {{ ...texts.en, ...texts[navigator.language.split("-")[0]], ...texts[navigator.language] }};
+}}</script>"""
 # Text and its ground differ by 4.5 to 1 at least (WCAG 2.2, 1.4.3)
 THEME = gr.themes.Soft(primary_hue="indigo", neutral_hue="stone", font="sans-serif", font_mono="monospace").set(
     color_accent="*primary_600", block_label_text_color="*primary_700", block_title_text_color="*primary_700",

@@ -33,7 +33,7 @@ from cyclegan.data.batches import Batch, Prefetch, UnpairedBatches, cache_size, 
 from cyclegan.data.cache import Pictures
 from cyclegan.data.layouts import DOMAINS
 from cyclegan.data.sources import DataError, find_styles, match_names
-from cyclegan.evaluation.metrics import luminance_correlation
+from cyclegan.evaluation.metrics import load_features, luminance_correlation
 from cyclegan.files import point
 from cyclegan.hub.client import HubError
 from cyclegan.hub.uploads import Uploads, fetch_state
@@ -56,7 +56,7 @@ from cyclegan.training.guard import (
     stop_on_signals,
 )
 from cyclegan.training.log import Log, append_row, cut_rows
-from cyclegan.training.start import check_shares, choose_precision, introduce, load_features, start_from
+from cyclegan.training.start import check_shares, choose_precision, introduce, start_from
 from cyclegan.training.state import FIXED, check_finite, fingerprint, list_states, load_newest, save_state
 
 PATIENCE = timedelta(hours=6)  # of processes for one that is late

@@ -100,7 +100,7 @@ def make_palette(**colours: str | None) -> Tensor:
             continue
         try:
             red, green, blue = ImageColor.getrgb(colour)[:3]
-        except ValueError:
+        except (ValueError, TypeError):  # a raw request may send what is no text
             raise ChoiceError(f"{part} is a colour such as '#e0ac69' or 'black'; got {colour!r}.") from None
         palette[0, PARTS.index(part)] = torch.tensor([red / 127.5 - 1, green / 127.5 - 1, blue / 127.5 - 1, 1.0])
     return palette

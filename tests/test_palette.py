@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from PIL import Image, ImageDraw
@@ -80,5 +82,7 @@ def test_the_gradient_moves_the_colours_that_are_read() -> None:
 def test_a_given_palette_holds_what_was_given() -> None:
     palette = make_palette(skin="#ff0000", hair=None, background="black")
     assert palette.tolist() == [[[1, -1, -1, 1], [0, 0, 0, 0], [-1, -1, -1, 1]]]
-    with pytest.raises(ChoiceError, match=r"hair is a colour such as .*; got 'straw'"):
-        make_palette(hair="straw")
+    nonsense: list[Any] = ["straw", "", 5, True, ["black"], {}]
+    for colour in nonsense:
+        with pytest.raises(ChoiceError, match=r"hair is a colour such as .*; got "):
+            make_palette(hair=colour)

@@ -1,6 +1,6 @@
 // What Gradio's own parts lack, once for the page.
 () => {
-  const words = { ...window.texts.en, ...window.texts[navigator.language], ...window.texts[navigator.language.split("-")[0]] };
+  const { words } = window;
   if (words.dir) document.dir = words.dir;
 
   const mend = () => {

@@ -1,7 +1,7 @@
-// The texts of the page's language, English where a text is missing, in everything with data-text and data-label.
+// The texts of the page's language, in everything with data-text and data-label.
 // Gradio runs this with `element`, what a component's HTML made, and `props`.
 
-const words = { ...window.texts.en, ...window.texts[navigator.language], ...window.texts[navigator.language.split("-")[0]] };
+const { words } = window;
 for (const part of element.querySelectorAll("[data-text]")) part.textContent = words[part.dataset.text];
 for (const part of element.querySelectorAll("[data-label]")) part.setAttribute("aria-label", words[part.dataset.label]);
 

@@ -151,6 +151,29 @@ def load_inception() -> nn.Module:
     return FrechetInceptionDistance().inception
 
 
+def load_features(source: str | Path) -> Features:
+    """Load the first layers of VGG16, from `torchvision` or a safetensors file.
+
+    Raises:
+        DataError: they cannot be downloaded, or the file does not hold them.
+    """
+    features = Features()
+    try:
+        if source == "torchvision":
+            from torchvision.models import VGG16_Weights
+
+            tensors = VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
+        else:
+            tensors = load_file(source)
+        features.load_state_dict({name: tensors[name] for name in features.state_dict()})
+    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+        raise DataError(
+            f"VGG16 could not be loaded from {source} ({error}). Give --perceptual-network a safetensors file with the "
+            "names of torchvision's tensors."
+        ) from None
+    return features
+
+
 def load_vgg(file: Path) -> nn.Module:
     """Load the first layers of VGG16 from a safetensors file, for a KID that needs no download.
 
@@ -158,18 +181,9 @@ def load_vgg(file: Path) -> nn.Module:
     brought to a mean square of 1, and averaged over all places.
 
     Raises:
-        DataError: the file does not hold them, or cannot be read.
+        DataError: as `load_features`.
     """
-    network = Features()
-    try:
-        tensors = load_file(file)
-        network.load_state_dict({name: tensors[name] for name in network.state_dict()})
-    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
-        raise DataError(
-            f"VGG16 could not be loaded from {file} ({error}). Give --perceptual-network a safetensors file with the "
-            "names of torchvision's tensors."
-        ) from None
-    return _Means(network)
+    return _Means(load_features(file))
 
 
 class _Means(nn.Module):

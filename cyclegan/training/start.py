@@ -1,4 +1,4 @@
-"""What a run begins with: what it says and checks, its precision, the weights of a release, and VGG16."""
+"""What a run begins with: what it says and checks, its precision, and the weights of a release."""
 
 import os
 from collections.abc import Sequence
@@ -6,11 +6,9 @@ from collections.abc import Sequence
 import torch
 from accelerate import Accelerator
 from accelerate.utils import parse_flag_from_env
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from ..devices import has_bf16
-from ..networks import Features, Generator
+from ..networks import Generator
 from ..pipeline import FaceSketchPipeline
 from . import TrainingError
 from .config import TrainConfig
@@ -47,29 +45,6 @@ def start_from(release: str, generators: Sequence[Generator]) -> None:
             if name in wanted and tensor.shape == wanted[name].shape
         }
         generator.load_state_dict(wanted | fitting)
-
-
-def load_features(source: str) -> Features:
-    """Load VGG16 for the perceptual loss, from `torchvision` or a safetensors file.
-
-    Raises:
-        TrainingError: it cannot be downloaded, or the file does not hold it.
-    """
-    features = Features()
-    try:
-        if source == "torchvision":
-            from torchvision.models import VGG16_Weights
-
-            tensors = VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
-        else:
-            tensors = load_file(source)
-        features.load_state_dict({name: tensors[name] for name in features.state_dict()})
-    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
-        raise TrainingError(
-            f"VGG16 could not be loaded from {source} ({error}): give --perceptual-network a safetensors file with the "
-            "names of torchvision's tensors."
-        ) from None
-    return features
 
 
 def check_shares(config: TrainConfig, accelerator: Accelerator) -> None:
