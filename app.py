@@ -339,7 +339,8 @@ def main() -> None:
             os.environ.get("CYCLEGAN_WEIGHTS") or str(EMBEDDED), os.environ.get("CYCLEGAN_ENGINE") or "auto"
         )
         for direction in models.release(models.first).generators:
-            models.convert(direction, models.first, Image.new("RGB", (64, 64)))  # the first picture takes longest
+            # The first picture takes longest. A blank one that is prepared would not be converted at all
+            models.convert(direction, models.first, Image.new("RGB", (64, 64)), prepare=False)
         demo = build(models)
         device = Path(own) / "device"
         device.mkdir()
