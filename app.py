@@ -1,13 +1,10 @@
 """The Gradio Space: photo to sketch and back, drawing, the live camera, and many pictures at once."""
 
 import html
-import json
 import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -29,91 +26,29 @@ except ModuleNotFoundError as missing:
 
 from cyclegan.directions import Direction
 from cyclegan.engines.build import EngineError
-from cyclegan.images import ImageError
-from cyclegan.palette import PARTS, ChoiceError
 from cyclegan.release import EMBEDDED, WeightsError
-from cyclegan.space.conversion import SIZES, answer, convert_back, convert_files, convert_upload, legible
+from cyclegan.space.conversion import convert_back, convert_files, convert_upload, legible
 from cyclegan.space.device import DevicePage, make_device_page
-from cyclegan.space.files import FRAMINGS, keep_swept, read_pair, read_upload, write
+from cyclegan.space.elements import (
+    HEIGHT,
+    LOOK,
+    TOLD,
+    component,
+    framing_choice,
+    friendly,
+    look_choices,
+    look_offer,
+    need,
+    text,
+)
+from cyclegan.space.endpoints import READERS, Blocks, endpoint
+from cyclegan.space.files import keep_swept, read_pair, write
 from cyclegan.space.serving import Models
 
 ROOT = Path(__file__).parent
-WEB = ROOT / "web"
 EXAMPLES = {"photo": ROOT / "examples" / "photos", "sketch": ROOT / "examples" / "sketches"}
-TEXTS = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in (WEB / "texts").glob("*.json")}
-text: Any = gr.I18n(**TEXTS)  # a language is a file; what goes wrong is told in English
-# The texts of the browser's language, English where one is missing, for the page's own JavaScript
-HEAD = f"""<script>{{
-  const texts = {json.dumps(TEXTS, ensure_ascii=False)};
-  window.words = {{ ...texts.en, ...texts[navigator.language.split("-")[0]], ...texts[navigator.language] }};
-}}</script>"""
-# Text and its ground differ by 4.5 to 1 at least (WCAG 2.2, 1.4.3)
-THEME = gr.themes.Soft(primary_hue="indigo", neutral_hue="stone", font="sans-serif", font_mono="monospace").set(
-    color_accent="*primary_600", block_label_text_color="*primary_700", block_title_text_color="*primary_700",
-    button_primary_background_fill="*primary_600", checkbox_label_background_fill_selected="*primary_600",
-    checkbox_background_color_selected="*primary_600", body_text_color_subdued="*neutral_600",
-    link_text_color_dark="*primary_300", link_text_color_hover_dark="*primary_200",
-    link_text_color_visited_dark="*primary_300",
-)  # fmt: skip
-HEIGHT = 400  # of a picture on the page, in pixels
 MAX_UPLOAD = 50 * 2**20  # bytes a file
 MAX_WAITING = 100  # requests in line; who comes later is asked to come back
-READERS = 8  # pictures that are opened at once, so that a slow one keeps few waiting; one thread converts them
-TOLD = (ChoiceError, ImageError, WeightsError)  # what is told to visitors in the project's own words
-
-
-@contextmanager
-def friendly() -> Iterator[None]:
-    """Show errors to the visitor in the project's own words."""
-    try:
-        yield
-    except TOLD as error:  # the page would show HTML, and a file's name may hold some
-        raise gr.Error(html.escape(str(error), quote=False), print_exception=False) from None
-
-
-def need(given: Any) -> Any:
-    """Return the input of a button, or ask the visitor for it."""
-    if not given:
-        raise gr.Error("Upload a picture first.", print_exception=False)
-    return given
-
-
-def component(name: str, *scripts: str, **props: Any) -> gr.HTML:
-    """Build what `web/NAME.html` and the scripts in `web/` describe."""
-    return gr.HTML(
-        html_template=(WEB / f"{name}.html").read_text(encoding="utf-8"),
-        js_on_load="".join((WEB / f"{script}.js").read_text(encoding="utf-8") for script in (*scripts, name)),
-        **props,
-    )
-
-
-def framing_choice(*more: str) -> gr.Radio:
-    return gr.Radio([(text(name), name) for name in (*FRAMINGS, *more)], value="face", label=text("framing"))
-
-
-def look_choices(models: Models, direction: Direction) -> list[Any]:
-    """Build what a visitor may choose of the look: the size and the style, or the size, the colours and a photo."""
-    sizes, other, *_ = look_offer(models, direction, models.first)
-    with gr.Accordion(text(f"look_{direction.target}"), open=False):
-        size = gr.Radio(sizes["choices"], value=1, label=text("size"))
-        if direction.target == "sketch":
-            return [size, gr.Radio(other["choices"], value="", label=text("style"), visible=other["visible"])]
-        colours = component("colours", "words", value={}, visible=other["visible"])
-        like = gr.Image(
-            label=text("like"), sources=["upload", "clipboard"], height=150, format="png", visible=other["visible"]
-        )
-    return [size, colours, like]
-
-
-def look_offer(models: Models, direction: Direction, name: str) -> list[dict[str, Any]]:
-    """Say what a release offers of the look, as updates of what `look_choices` builds."""
-    release = models.release(name)
-    sizes = [(f"{round(factor * release.image_size)}", factor) for factor in SIZES]
-    if direction.target == "sketch":
-        styles = [(text("own_style"), ""), *((style, style) for style in release.styles)]
-        return [gr.update(choices=sizes), gr.update(choices=styles, value="", visible=len(styles) > 1)]
-    generator = release.generators.get(direction)
-    return [gr.update(choices=sizes), *(2 * [gr.update(visible=bool(generator and generator.conditions))])]
 
 
 def conversion_page(
@@ -204,17 +139,14 @@ def panel_page(name: str, models: Models) -> None:
     with gr.Tab(text(name), id=name):
         component(
             name, "words", "stream", apply_default_css=False, size=models.image_size, first=models.first,
-            elem_classes=name,
-            examples=examples,
+            elem_classes=name, examples=examples,
         )  # fmt: skip
 
 
 def batch_page(models: Models, weights: gr.Dropdown) -> None:
     with gr.Tab(text("batch"), id="batch"), gr.Row():
         with gr.Column():
-            files = gr.Files(
-                label=text("files"), height=HEIGHT
-            )  # any type: one bad file is told, and the others convert
+            files = gr.Files(label=text("files"), height=HEIGHT)  # any type: one bad file is told, the others convert
             directions = [(text(direction), direction) for direction in Direction]
             direction = gr.Radio(directions, value=Direction.PHOTO_TO_SKETCH, label=text("direction"))
             framing = framing_choice()
@@ -243,53 +175,6 @@ def batch_page(models: Models, weights: gr.Dropdown) -> None:
     )  # fmt: skip
 
 
-def endpoint(models: Models, direction: Direction) -> None:
-    """Add the endpoint /photo_to_sketch or /sketch_to_photo for gradio_client, plain HTTP and MCP."""
-    given, made = direction.source, direction.target
-
-    def draw(image: dict[str, Any] | None, framing: str = "face", size: int | None = None, style: str = "") -> str:
-        with friendly():
-            return answer(models, direction, need(image), framing, size, style=style)
-
-    def paint(
-        image: dict[str, Any] | None, framing: str = "face", size: int | None = None, skin: str = "", hair: str = "",
-        background: str = "", like: dict[str, Any] | None = None,
-    ) -> str:  # fmt: skip
-        with friendly():
-            photo, colours = like and read_upload(like)[0], {"skin": skin, "hair": hair, "background": background}
-            return answer(models, direction, need(image), framing, size, **colours, like=photo)
-
-    convert: Callable[..., str] = draw
-    choices, about = [gr.Textbox("", label="style", visible=False)], "style: one of the release's, such as bold."
-    if made == "photo":
-        convert = paint
-        choices = [gr.Textbox("", label=part, visible=False) for part in PARTS]
-        choices.append(gr.Image(label="like", visible=False))  # type: ignore[arg-type]
-        about = "skin, hair, background: colours such as #e0ac69 or black. like: a photo to take the others from."
-    convert.__name__ = direction  # what an MCP client sees
-    gr.on(
-        [], convert,
-        [
-            gr.Image(label=given, visible=False),
-            gr.Radio(list(FRAMINGS), value="face", label="framing", visible=False),
-            gr.Number(models.image_size, label="size", precision=0, visible=False),
-            *choices,
-        ],
-        gr.Image(label=made, format="png", visible=False),
-        preprocess=False, api_name=direction, concurrency_id="convert", concurrency_limit=READERS,
-        api_description=f"Make a {made} of the face in a {given}. framing: the largest face, the middle, which is also "
-        "taken where there is no face, or the whole picture, whose shape is kept. size: the result's shorter side. "
-        f"{about} The model chooses what is left empty.",
-    )  # fmt: skip
-
-
-class Blocks(gr.Blocks):
-    """Gradio's, in which plain HTTP may leave out what has a default, as gradio_client and MCP may."""
-
-    def validate_inputs(self, block_fn: Any, inputs: list[Any]) -> None:
-        inputs += [block.value for block in block_fn.inputs[len(inputs) :]]
-
-
 def build(models: Models) -> gr.Blocks:
     def show_figures(name: str) -> str:
         with friendly():
@@ -310,10 +195,7 @@ def build(models: Models) -> gr.Blocks:
                 partial(hand_over, page), result, [tabs, pages[page][0]], preprocess=False, api_visibility="private"
             )
         gr.Markdown(text("about"))
-        gr.HTML(
-            html_template='<a href="device/" target="_blank" hidden>${label}</a>', label=text("device_page"),
-            js_on_load="fetch('device/release.json').then(({ ok }) => { element.querySelector('a').hidden = !ok; });",
-        )  # fmt: skip
+        component("device_link", label=text("device_page"))
         with gr.Accordion(text("model"), open=False):
             weights.render()
             figures = gr.Markdown(models.figures(models.first))
@@ -355,13 +237,8 @@ def main() -> None:
                 ],
                 "middleware": [Middleware(GZipMiddleware)],
             },
-            theme=THEME,
-            css_paths=WEB / "style.css",
-            head=HEAD,
-            js=(WEB / "page.js").read_text(encoding="utf-8"),
-            i18n=text,
+            **LOOK,
             pwa=True,
-            favicon_path=WEB / "device" / "icon-512.png",
             mcp_server=True,
             max_file_size=MAX_UPLOAD,
             state_session_capacity=100,  # 0.2 MB each, and nothing that a visitor would miss
