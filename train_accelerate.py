@@ -254,7 +254,7 @@ def train(config: TrainConfig) -> None:
     if accelerator.gradient_accumulation_steps != config.gradient_accumulation:
         raise TrainingError(
             f"ACCELERATE_GRADIENT_ACCUMULATION_STEPS is {accelerator.gradient_accumulation_steps} and "
-            f"--gradient-accumulation is {config.gradient_accumulation}: unset the variable, or give the same value."
+            f"--gradient-accumulation is {config.gradient_accumulation}: unset the variable, or use the same value."
         )
     with own(config.output) if accelerator.is_main_process else nullcontext():
         with stop_on_signals() as stop, memory_errors(config.gradient_accumulation):
@@ -421,7 +421,7 @@ def read_data(config: TrainConfig, accelerator: Accelerator) -> tuple[UnpairedBa
         pairs = int((partners >= 0).sum())
         if not pairs:
             raise TrainingError(
-                "--paired-weight needs photos and sketches with the same name, but there are none. Leave it out."
+                "--paired-weight needs photos and sketches with the same name, but there are none. Remove the flag."
             )
         accelerator.print(f"{pairs} sketches have a photo of the same name.")
     styles, numbers = find_styles(sketches.names, config.style_pattern)

@@ -80,10 +80,10 @@ def convert(
         choices["like"] = open_image(like)
     if to == "sketch":
         if any(choices.values()):
-            raise ChoiceError("--skin, --hair, --background and --like are for --to photo: a sketch is grey.")
+            raise ChoiceError("--skin, --hair, --background and --like need --to photo, because sketches are grey.")
         choices = {"style": style}
     elif style:
-        raise ChoiceError("--style is for --to sketch: a photo is painted in one style.")
+        raise ChoiceError("--style works only with --to sketch, because photos have one style.")
     choices |= {"framing": framing, "size": size, "prepare": prepare}
     return convert_files(inputs, Direction.to(to), out, weights, engine, **choices)
 
@@ -170,7 +170,7 @@ def export(
     if out.exists():
         raise EngineError(f"{out} already exists; choose another --out.")
     if format_ == "web" and int8:
-        raise EngineError("--int8 is for onnx and openvino: the web page computes in float32.")
+        raise EngineError("--int8 works only with onnx and openvino; the web page computes in float32.")
     pipe = FaceSketchPipeline.from_pretrained(weights, device="cpu")
     if format_ == "web":
         for direction, difference in export_web(pipe, out, runtime).items():
@@ -227,7 +227,7 @@ def import_weights(
         raise WeightsError(f"{out} already exists; choose another --out.")
     files = [path for path in (photo_to_sketch, sketch_to_photo) if path is not None]
     if networks and len(networks) != len(files):
-        raise WeightsError(f"--networks takes a key for each file: {len(files)}; got {len(networks)}.")
+        raise WeightsError(f"--networks needs one key for each of the {len(files)} files; got {len(networks)}.")
     generators = [read_generator(*given) for given in zip(files, networks or [None] * len(files), strict=True)]
     pipe = FaceSketchPipeline(generators[0], generators[1] if sketch_to_photo else None, image_size, "cpu")
     with atomic(out) as partial:
@@ -260,7 +260,7 @@ def deploy(
     """
     if not static:
         if weights is None:
-            raise HubError("Give --weights USER/REPO: a Gradio Space loads its release from the Hub.")
+            raise HubError("Pass --weights USER/REPO, because a Gradio Space loads its release from the Hub.")
         print("\n".join(deploy_space(space, weights, dry_run, private, replace)))
         return 0
     pipe = FaceSketchPipeline.from_pretrained(weights or EMBEDDED, device="cpu")

@@ -194,7 +194,7 @@ def _report(plan: Plan, parts: list[Done], out: Path) -> int:
     print(f"{written} written to {out}{rate}{there}.")
     if faceless := [name for part in parts for name in part.faceless]:
         names = ", ".join(faceless[:3]) + (" and others" if len(faceless) > 3 else "")
-        print(f"No face was found in {len(faceless)}, so the middle was converted: {names}.", file=sys.stderr)
+        print(f"No face was found in {len(faceless)} of them, so the middle was converted: {names}.", file=sys.stderr)
     for problem in problems:
         print(f"Skipped: {problem}", file=sys.stderr)
     return 1 if problems else 0
@@ -216,7 +216,7 @@ def make_plan(inputs: tuple[Path, ...], out: Path) -> Plan:
     alone = inputs[0] if len(inputs) == 1 and not inputs[0].is_dir() else None
     named = alone is not None and out.suffix.lower() == _ending(alone).lower() and not out.is_dir()
     if not named and (out.is_file() or (out.suffix.lower() in (*ENDINGS, *FORMATS) and not out.is_dir())):
-        raise DataError(f"--out must be a folder, which gets a file for each input; {out} has the name of a file.")
+        raise DataError(f"--out must be a folder, because each input makes a file; got {out}, which looks like a file.")
     (out.parent if named else out).mkdir(parents=True, exist_ok=True)
     found: list[Job] = []
     passed: list[Path] = []
@@ -230,7 +230,7 @@ def make_plan(inputs: tuple[Path, ...], out: Path) -> Plan:
             found.append((given, out if named else out / given.name))
     if passed:
         endings = ", ".join(sorted({file.suffix.lower() or file.name for file in passed}))
-        print(f"Passed over, since they are no pictures or videos that can be read: {endings}.", file=sys.stderr)
+        print(f"Skipped, because they are not pictures or videos: {endings}.", file=sys.stderr)
     beside = {source.resolve() for source, place in found if place.resolve() == source.resolve()}
     results = {source.with_name(source.name + _ending(source)) for source in beside}
     found = [(source, place) for source, place in found if source.resolve() not in results]

@@ -91,12 +91,12 @@ def _check_size(size: tuple[int, int], name: str, limit: int) -> None:
     width, height = size
     if width * height > limit:
         raise ImageError(
-            f"{name} is {width} x {height} pixels, over the limit of {limit // 10**6} million: make it smaller first."
+            f"{name} is {width} x {height} pixels, over the limit of {limit // 10**6} million. Make it smaller first."
         )
     if min(size) < MIN_SIDE:
         raise ImageError(
-            f"{name} is {width} x {height} pixels: nothing can be seen in it. "
-            f"Give a picture of at least {MIN_SIDE} x {MIN_SIDE}."
+            f"{name} is {width} x {height} pixels, which is too small to show anything. "
+            f"Use a picture of at least {MIN_SIDE} x {MIN_SIDE}."
         )
 
 

@@ -218,9 +218,9 @@ def frame(image: Image.Image, framing: Framing, size: int | Literal["own"]) -> l
         ValueError: there is no such framing or size.
     """
     if size != "own" and not (isinstance(size, int) and SMALLEST <= size <= LARGEST):
-        raise ValueError(f"size is from {SMALLEST} to {LARGEST} pixels, or 'own'; got {size!r}.")
+        raise ValueError(f"size must be from {SMALLEST} to {LARGEST} pixels, or 'own'; got {size!r}.")
     if framing not in FRAMINGS:
-        raise ValueError(f"framing is {', '.join(FRAMINGS[:-1])} or {FRAMINGS[-1]}; got {framing!r}.")
+        raise ValueError(f"framing must be {', '.join(FRAMINGS[:-1])} or {FRAMINGS[-1]}; got {framing!r}.")
     if framing == "whole":
         return [Frame(resize_to(image, min(*image.size, LARGEST) if size == "own" else size))]
     faces = find_faces(image) if framing != "middle" else []

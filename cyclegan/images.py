@@ -53,12 +53,11 @@ def open_image(
         raise ImageError(f"{name} cannot be read: {error.strerror}.") from None
     except UnidentifiedImageError:
         raise ImageError(
-            f"{name} is not a picture in a format that can be read: give a JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or "
-            "HEIC."
+            f"{name} is not a picture in a supported format. Use a JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC."
         ) from None
     except Image.DecompressionBombError:
         raise ImageError(
-            f"{name} unpacks to over the limit of {limit // 10**6} million pixels: make it smaller first."
+            f"{name} unpacks to over the limit of {limit // 10**6} million pixels. Make it smaller first."
         ) from None
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
         raise ImageError(f"{name} is cut off or damaged ({error}). Save or download it again.") from None

@@ -40,7 +40,7 @@ def read_generator(path: Path, network: str | None = None) -> Generator:
         layer, _, kind = name.rpartition(".")
         if layer in convolutions:
             if not value.is_floating_point() or not value.isfinite().all():
-                raise WeightsError(f"{path}: {name} must be of finite floating-point numbers; got {value.dtype}.")
+                raise WeightsError(f"{path}: {name} must hold finite floating-point numbers; got {value.dtype}.")
         elif kind not in STATISTICS and not torch.equal(value, torch.full_like(value, kind == "weight")):
             raise WeightsError(f"{path}: {name} belongs to a batch norm or a learned scale; neither is supported.")
 
@@ -104,10 +104,10 @@ def _one_network(loaded: Any, path: Path, network: str | None) -> dict[str, Tens
             }
     if network is not None:
         if network not in nested:
-            raise WeightsError(f"{path} has no network {network}, only {', '.join(nested) or 'one without a name'}.")
+            raise WeightsError(f"{path} has no network {network}; it has {', '.join(nested) or 'one without a name'}.")
         return nested[network]
     if len(nested) > 1:
-        raise WeightsError(f"{path} holds several networks: say which by --networks, of {', '.join(nested)}.")
+        raise WeightsError(f"{path} holds several networks. Choose one with --networks: {', '.join(nested)}.")
     if (not nested and not all(isinstance(value, Tensor) for value in found.values())) or not isinstance(loaded, dict):
         raise WeightsError(f"{path} is not the state_dict of one network: it contains more than named tensors.")
     return next(iter(nested.values()), found)
@@ -138,7 +138,7 @@ def _sort(
         if len(fits) > 1 and weight.shape[0] != weight.shape[1]:  # not those of the blocks
             raise WeightsError(
                 f"{path}: {' and '.join(fits)} have one shape and no biases, and the file does not say which comes "
-                "first: give a .pth file."
+                "first. Use a .pth file instead."
             )
         if fits:
             ordered[fits[0]] = left.pop(fits[0])
@@ -162,7 +162,7 @@ def _padding(layers: list[str], resized: bool, path: Path) -> Padding:
         padded = int(places[4]) - int(places[2]) > 4
         if padded != (layers[0].rpartition(".")[2] == "1"):
             raise WeightsError(
-                f"{path} pads {layers[0]} and {layers[-2]} differently: one by reflection, one with zeros."
+                f"{path} pads {layers[0]} and {layers[-2]} differently: one by reflection, the other with zeros."
             )
     numbers = {layer.rpartition(".")[2] for layer in first}
     if numbers == {"1"}:

@@ -23,7 +23,7 @@ FEW = 0.08  # the share of its places that must look like hair
 
 
 class ChoiceError(ValueError):
-    """A style or a colour that cannot be had; the message says what can."""
+    """A style or colour is not available. The message says what is."""
 
 
 def read_palette(photos: Tensor, places: Tensor | None = None) -> Tensor:
@@ -101,6 +101,6 @@ def make_palette(**colours: str | None) -> Tensor:
         try:
             red, green, blue = ImageColor.getrgb(colour)[:3]
         except (ValueError, TypeError):  # a raw request may send what is no text
-            raise ChoiceError(f"{part} is a colour such as '#e0ac69' or 'black'; got {colour!r}.") from None
+            raise ChoiceError(f"{part} must be a colour such as '#e0ac69' or 'black'; got {colour!r}.") from None
         palette[0, PARTS.index(part)] = torch.tensor([red / 127.5 - 1, green / 127.5 - 1, blue / 127.5 - 1, 1.0])
     return palette

@@ -144,7 +144,7 @@ class FaceSketchPipeline(
         given = [images] if isinstance(images, Image.Image) else images
         frames = [frame(open_image(image), framing, size or self.image_size) for image in given]
         if missed := sum(not found[0].found for found in frames):
-            warnings.warn(f"No face was found in {missed} of {len(given)}: the middle is converted.", stacklevel=3)
+            warnings.warn(f"No face was found in {missed} of {len(given)}, so the middle is converted.", stacklevel=3)
         pictures = [step(one.image) if prepare else one.image for found in frames for one in found]
         results = iter(self._run(generator, pictures, condition, prepare))
         converted = [[one.turn_back(next(results)) for one in found] for found in frames]
@@ -161,7 +161,7 @@ class FaceSketchPipeline(
             else:
                 by_shape.setdefault(image.size, []).append(number)
         if converted:
-            warnings.warn(f"{len(converted)} of {len(images)} are blank, and so is the answer.", stacklevel=4)
+            warnings.warn(f"{len(converted)} of {len(images)} are blank, and so are their results.", stacklevel=4)
         for numbers in by_shape.values():
             for start in range(0, len(numbers), BATCH):
                 batch = numbers[start : start + BATCH]

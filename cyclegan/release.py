@@ -91,15 +91,13 @@ def write(folder: Path, generators: dict[Direction, Generator], image_size: int,
         WeightsError: what would be written could not be loaded.
     """
     if len({tuple(getattr(generator, name) for name in ARCHITECTURE) for generator in generators.values()}) != 1:
-        raise WeightsError("The generators of a release must have one architecture; these differ: save each alone.")
+        raise WeightsError("The two generators of a release must have the same architecture. Save each alone.")
     if Direction.SKETCH_TO_PHOTO in generators and generators[Direction.SKETCH_TO_PHOTO].grey:
-        raise WeightsError(
-            "A release has no place for a photo_generator that makes grey pictures: make it with grey=False."
-        )
+        raise WeightsError("A photo_generator must paint in colour. Build it with grey=False.")
     drawn = generators.get(Direction.PHOTO_TO_SKETCH)
     if drawn is not None and drawn.conditions != len(styles):
         raise WeightsError(
-            f"The sketch_generator has {drawn.conditions} styles, and {len(styles)} are named: {styles}."
+            f"The sketch_generator has {drawn.conditions} styles, but {len(styles)} names were passed: {styles}."
         )
     config = {
         "format_version": FORMAT_VERSION,
@@ -147,7 +145,7 @@ def _download(repo: str, revision: str | None, name: str, options: dict[str, Any
     except HTTP_ERRORS as error:
         if isinstance(error, OSError) and error.errno in NO_ROOM:
             raise WeightsError(
-                f"{repo} cannot be written into the cache ({error}): make room, or set HF_HOME to another folder."
+                f"{repo} cannot be written to the cache ({error}). Free some space, or set HF_HOME to another folder."
             ) from None
         if isinstance(error, HfHubHTTPError) and error.response.status_code in (401, 403):
             raise WeightsError(f"Your token has no access to {repo}: {one_line(error)}") from None
@@ -161,7 +159,7 @@ def directions_of(config: dict[str, Any], direction: str | None, source: str) ->
     given = config.get("directions", [*Direction])
     there = [name for name in Direction if isinstance(given, list) and name in given]
     if not there:
-        raise WeightsError(f"The config.json of {source} names no known direction; got {given!r}.")
+        raise WeightsError(f"The config.json of {source} lists no known direction; got {given!r}.")
     if direction is None:
         return there
     if direction not in there:
@@ -183,7 +181,7 @@ def read_config(path: Path) -> dict[str, Any]:
         raise WeightsError(f"{path} has no format_version, so it is not the config of a face-sketch release.")
     if version > FORMAT_VERSION:
         raise WeightsError(
-            f"{path} has format version {version}; this cyclegan reads up to {FORMAT_VERSION}. Update it."
+            f"{path} has format version {version}; this cyclegan reads formats up to {FORMAT_VERSION}. Update cyclegan."
         )
     config = NEW | config
     if version == 2 and config["compact"]:
@@ -221,7 +219,7 @@ def load_generator(config: dict[str, Any], path: Path) -> Generator:
         size = path.stat().st_size
         if size < 2 * blocks * 9 * (4 * width) ** 2:  # a byte for each weight of the blocks; there are more
             raise WeightsError(
-                f"{path} has {size:,} bytes, too few for width {width} and {blocks} blocks: it does not belong to its "
+                f"{path} has {size:,} bytes, too few for width {width} and {blocks} blocks, so it does not fit its "
                 "config.json."
             )
         conditions = len(config["styles"]) if path.stem == "photo_to_sketch" else PALETTE_SIZE * config["palette"]
@@ -243,7 +241,7 @@ def load_generator(config: dict[str, Any], path: Path) -> Generator:
                 tensor = file.get_tensor(name)
                 if not tensor.is_floating_point():
                     raise WeightsError(
-                        f"{path}: the tensor {name} must be of floating-point numbers; got {tensor.dtype}."
+                        f"{path}: the tensor {name} must hold floating-point numbers; got {tensor.dtype}."
                     )
                 filled[name] = tensor.to(torch.float32, copy=True)
                 if not filled[name].isfinite().all():

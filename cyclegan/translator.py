@@ -64,7 +64,7 @@ class Translator:
                 return choose(generator, self.image_size)
             return engine, build(engine, generator, self.image_size)
         if engine not in ("auto", "torch"):
-            raise EngineError(f"The engine {engine} needs the CPU in float32; got {self.device} in {self.dtype}.")
+            raise EngineError(f"The engine {engine} needs the CPU and float32; got {self.device} and {self.dtype}.")
         return "torch", generator
 
     @property
@@ -79,7 +79,7 @@ class Translator:
 
     def _generator(self, direction: Direction) -> Generator:
         if direction not in self.generators:
-            raise WeightsError(f"This pipeline has no {direction}: it was loaded or released without that direction.")
+            raise WeightsError(f"This pipeline has no {direction}. It was loaded or released without that direction.")
         return self.generators[direction]
 
     @torch.inference_mode()
@@ -107,7 +107,7 @@ class Translator:
             return None
         if style not in self.styles:
             there = f"this release has {', '.join(self.styles)}" if self.styles else "this release has one style only"
-            raise ChoiceError(f"There is no style {style!r}: {there}.")
+            raise ChoiceError(f"There is no style {style!r}; {there}.")
         return one_hot(torch.tensor([self.styles.index(style)]), len(self.styles)).float()
 
     def palette_condition(self, like: Image.Image | None = None, **colours: str | None) -> Tensor | None:
@@ -119,7 +119,7 @@ class Translator:
         if like is None and not any(colours.values()):
             return None
         if not self.photo_generator.conditions:
-            raise ChoiceError("This release chooses the colours itself: it was trained without a palette.")
+            raise ChoiceError("This release cannot be told colours, because it was trained without a palette.")
         palette = make_palette(**colours)
         if like is not None:
             (face,) = frame(open_image(like), "face", self.image_size)

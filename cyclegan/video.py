@@ -164,7 +164,7 @@ def _read(
         return
     if read < length * Fraction(95, 100) - Fraction(1, 10):  # whole films, too, differ from their headers a little
         raise ImageError(
-            f"{source} is cut off after {float(read):.1f} of {float(length):.1f} seconds: save or download it again."
+            f"{source} is cut off after {float(read):.1f} of {float(length):.1f} seconds. Save or download it again."
         )
 
 

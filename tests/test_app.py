@@ -77,10 +77,10 @@ def test_a_picture_is_converted_as_the_pipeline_does(
             assert image.size == size
             expected = getattr(pipe, direction)(picture(0, (300, 200)), **options)
             assert image.convert("RGB").tobytes() == expected.tobytes()
-    with pytest.raises(AppError, match="size is from 16 to 1024 pixels; got 5000"):
+    with pytest.raises(AppError, match="size must be from 16 to 1024 pixels; got 5000"):
         client.predict(face, "face", 5000, api_name=f"/{direction}")
     choice, refused = {
-        "photo_to_sketch": ({"style": "ink"}, "There is no style 'ink': this release has one style only"),
+        "photo_to_sketch": ({"style": "ink"}, "There is no style 'ink'; this release has one style only"),
         "sketch_to_photo": ({"hair": "black"}, "it was trained without a palette"),
     }[direction]
     with pytest.raises(AppError, match=refused):
@@ -161,7 +161,7 @@ def test_no_picture_of_the_server_is_opened_by_its_path(
         data = data[: len(client.config["dependencies"][event]["inputs"])]
         data[place] = sent if kind == "image" else [sent, sent]
         answer = call(app_url, event, data)
-        assert answer is None or "not sent to this app" in json.dumps(answer), answer  # None: Gradio refused it
+        assert answer is None or "not uploaded to this app" in json.dumps(answer), answer  # None: Gradio refused it
         assert ".png" not in json.dumps(answer), answer
 
 

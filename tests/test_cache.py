@@ -188,7 +188,7 @@ def test_a_full_disk_is_a_sentence(folder: Path) -> None:
 
 def test_a_cache_that_cannot_be_made_is_a_sentence(folder: Path, cache: Path) -> None:
     cache.write_text("in the way")
-    with pytest.raises(DataError, match=r"cannot be kept in .*cache.*: File exists\. Set CYCLEGAN_CACHE"):
+    with pytest.raises(DataError, match=r"cannot be stored in .*cache.*: File exists\. Set CYCLEGAN_CACHE"):
         open_photos(folder)
 
 

@@ -134,7 +134,7 @@ def test_what_cannot_be_chosen_is_told(conditional: Path, release: Path) -> None
     pipe = FaceSketchPipeline.from_pretrained(conditional, device="cpu")
     with pytest.raises(ChoiceError, match="no style 'ink': this release has bold, fine, soft"):
         pipe.photo_to_sketch(picture(0), style="ink")
-    with pytest.raises(ChoiceError, match=r"skin is a colour .* got '#12'"):
+    with pytest.raises(ChoiceError, match=r"skin must be a colour .* got '#12'"):
         pipe.sketch_to_photo(picture(0), skin="#12")
     plain = FaceSketchPipeline.from_pretrained(release, device="cpu")
     with pytest.raises(ChoiceError, match="one style only"):
@@ -166,8 +166,8 @@ def test_the_command_line_takes_style_and_colours(conditional: Path, tmp_path: P
         assert result.returncode == 0, result.stderr
         assert np.abs(pixels(Image.open(out / "face.png")) - pixels(wanted)).max() <= 1
     for flags, said in (
-        (("--to", "sketch", "--skin", "tan"), "are for --to photo"),
-        (("--to", "photo", "--style", "soft"), "--style is for --to sketch"),
+        (("--to", "sketch", "--skin", "tan"), "need --to photo"),
+        (("--to", "photo", "--style", "soft"), "--style works only with --to sketch"),
         (("--to", "sketch", "--style", "ink"), "no style 'ink'"),
     ):
         result = command(*given, *flags, "--out", tmp_path / "no")

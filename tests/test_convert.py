@@ -186,9 +186,9 @@ def test_the_result_of_one_file_may_be_named(tmp_path: Path) -> None:
     assert make_plan((tmp_path / "new/sketch.PNG",), tmp_path / "new/sketch.PNG").problems
     (tmp_path / "notes").touch()
     for out in (tmp_path / "notes", tmp_path / "sketch.jpg", tmp_path / "film.mp4"):
-        with pytest.raises(DataError, match=f"{out.name} has the name of a file"):
+        with pytest.raises(DataError, match=f"{out.name}, which looks like a file"):
             make_plan((tmp_path / "face.jpg",), out)
-    with pytest.raises(DataError, match="has the name of a file"):
+    with pytest.raises(DataError, match="looks like a file"):
         make_plan((tmp_path,), tmp_path / "sketch.png")
 
 
@@ -214,4 +214,4 @@ def test_files_that_are_no_pictures_are_named_by_their_endings(
     (album / "loop").symlink_to(album)
     plan = make_plan((album,), tmp_path / "out")
     assert (len(plan.pictures), plan.problems) == (21, [])
-    assert "that can be read: .3gp, .avi, .pdf.\n" in capsys.readouterr().err
+    assert "not pictures or videos: .3gp, .avi, .pdf.\n" in capsys.readouterr().err

@@ -132,9 +132,9 @@ def test_the_domains_may_lie_anywhere(tmp_path: Path) -> None:
     ):
         with pytest.raises(DataError, match=words):
             DataSet(photos=data.photos, sketches=wrong).find("photos")
-    with pytest.raises(DataError, match="need each other"):
+    with pytest.raises(DataError, match="must be used together"):
         DataSet(photos=data.photos)
-    with pytest.raises(DataError, match="Give a data set: --data FOLDER"):
+    with pytest.raises(DataError, match="A data set is needed: pass --data FOLDER"):
         DataSet().find("photos")
 
 
@@ -157,7 +157,7 @@ def test_a_near_miss_is_named(tmp_path: Path, made: str, given: str, split: str,
 
 
 def test_one_column_for_both_domains_is_refused() -> None:
-    with pytest.raises(DataError, match="are both image, which would train photos of photos"):
+    with pytest.raises(DataError, match="are both image, so both domains would be photos"):
         DataSet("hf:ann/faces", "image", "image")
 
 
@@ -470,7 +470,7 @@ def test_styles_are_folders_or_what_a_pattern_finds(tmp_path: Path) -> None:
     styles, numbers = find_styles(["7_style1", "8_style2"], "_style(?:(?P<soft>1)|(?P<hard>2))$")
     assert (styles, numbers.tolist()) == (["hard", "soft"], [1, 0])
     assert find_styles(["7_b", "8_a"], "_(.)$")[0] == ["a", "b"]
-    for pattern, said in (("_(.)$", "does not fit the sketch 9"), ("(", "got '\\('"), (".", "with a group")):
+    for pattern, said in (("_(.)$", "does not match the sketch 9"), ("(", "got '\\('"), (".", "with a group")):
         with pytest.raises(DataError, match=said):
             find_styles(["7_a", "9"], pattern)
     assert match_names(["1", "2"], ["fine/2", "bold/1", "fine/3"]).tolist() == [1, 0, -1]

@@ -340,7 +340,7 @@ def test_a_folder_that_is_no_runtime_is_a_sentence(tmp_path: Path, release: Path
     out = tmp_path / "out"
     result = command("export", "--weights", release, "--format", "web", "--out", out, "--runtime", tmp_path)
     assert result.returncode == 1
-    assert "--runtime is the dist folder of onnxruntime-web" in result.stderr
+    assert "--runtime must be the dist folder of onnxruntime-web" in result.stderr
     assert not (tmp_path / "out").exists()
 
 

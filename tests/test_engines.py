@@ -158,7 +158,7 @@ def test_a_pipeline_runs_its_engine(release: Path) -> None:
 
 
 def test_an_engine_is_for_float32_on_the_cpu(release: Path) -> None:
-    with pytest.raises(EngineError, match=r"needs the CPU in float32; got cpu in torch\.bfloat16"):
+    with pytest.raises(EngineError, match=r"needs the CPU and float32; got cpu and torch\.bfloat16"):
         FaceSketchPipeline.from_pretrained(release, device="cpu", dtype="bfloat16", engine="openvino")
     pipe = FaceSketchPipeline.from_pretrained(release, device="cpu", dtype="bfloat16", engine="auto")
     assert set(pipe.engines.values()) == {"torch"}

@@ -67,13 +67,13 @@ def test_eight_bits_are_checked_too(
     differences = exporting.export(pipe, kind, tmp_path / "out", pictures)
     assert all(1e-4 < value < 0.2 for value in differences.values())
     monkeypatch.setitem(exporting.LIMITS, True, 1e-5)
-    with pytest.raises(EngineError, match="do without 8 bits"):
+    with pytest.raises(EngineError, match="drop --int8"):
         exporting.export(pipe, kind, tmp_path / "other", pictures)
     assert [file.name for file in tmp_path.iterdir()] == ["out"]
 
 
 def test_no_pictures_to_fit_are_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="photos has no pictures to calibrate 8 bits with"):
+    with pytest.raises(DataError, match="photos has no pictures for the calibration"):
         exporting.calibration(make_pipeline(), tmp_path)
 
 

@@ -130,7 +130,7 @@ def test_size_is_of_the_shorter_side() -> None:
     huge = Image.new("RGB", (1500, 1100))
     assert min(frame(huge, "whole", "own")[0].image.size) == 1024
     for wrong in (7, 5000):
-        with pytest.raises(ValueError, match=f"size is from 16 to 1024 pixels, or 'own'; got {wrong}"):
+        with pytest.raises(ValueError, match=f"size must be from 16 to 1024 pixels, or 'own'; got {wrong}"):
             pipe.photo_to_sketch(image, size=wrong)
     with pytest.raises(ValueError, match="framing is face, faces, middle or whole; got 'nose'"):
         pipe.photo_to_sketch(image, framing="nose")  # type: ignore[call-overload]
@@ -152,7 +152,7 @@ def test_the_command_line_gives_a_file_for_each_face(tmp_path: Path, capsys: pyt
     assert status == 0
     made = {path.name: Image.open(path).size for path in (tmp_path / "out").iterdir()}
     assert made == dict.fromkeys(("a.png", "a-2.png", "a-3.png"), (40, 40))
-    assert "No face was found in 1, so the middle was converted" in capsys.readouterr().err
+    assert "No face was found in 1 of them, so the middle was converted" in capsys.readouterr().err
 
 
 @given(

@@ -458,7 +458,7 @@ def test_a_space_that_was_made_otherwise_is_not_touched(hub: HubServer, tmp_path
         lambda **options: deploy("ann/precious", REPO, **options),
         lambda **options: deploy_static("ann/precious", tmp_path, REPO, **options),
     ):
-        with pytest.raises(HubError, match="ann/precious was not made by this command"):
+        with pytest.raises(HubError, match="ann/precious was not created by this command"):
             deploy_one()
         assert "Refused without --replace: ann/precious was not made here." in deploy_one(dry_run=True)
         assert (space.files(), space.variables) == ({"app.py": b"mine"}, {})

@@ -84,5 +84,5 @@ def test_a_given_palette_holds_what_was_given() -> None:
     assert palette.tolist() == [[[1, -1, -1, 1], [0, 0, 0, 0], [-1, -1, -1, 1]]]
     nonsense: list[Any] = ["straw", "", 5, True, ["black"], {}]
     for colour in nonsense:
-        with pytest.raises(ChoiceError, match=r"hair is a colour such as .*; got "):
+        with pytest.raises(ChoiceError, match=r"hair must be a colour such as .*; got "):
             make_palette(hair=colour)

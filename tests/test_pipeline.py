@@ -153,7 +153,7 @@ def test_wrong_weights_name_the_file_and_the_key(release: Path, tmp_path: Path, 
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ('{"format_version": 5}', "format version 5; this cyclegan reads up to 4. Update it"),
+        ('{"format_version": 5}', "format version 5; this cyclegan reads formats up to 4. Update cyclegan"),
         ('{"format_version": 2, "compact": true}', "format 2, which is no longer supported"),
         ('{"width": 4}', "no format_version"),
         ("[]", "no format_version"),
@@ -166,7 +166,7 @@ def test_wrong_weights_name_the_file_and_the_key(release: Path, tmp_path: Path, 
         (
             '{"format_version": 1, "width": 4, "blocks": 1, "padding": "zero", "upsample": "resize", "image_size": 8, '
             '"directions": 5}',
-            "names no known direction; got 5",
+            "lists no known direction; got 5",
         ),
         ("[" * 100_000, "not valid JSON"),
         ('{"format_version": true}', "no format_version"),
@@ -238,7 +238,7 @@ def test_what_could_not_be_loaded_is_not_saved(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="a sketch_generator, a photo_generator, or both; got neither"):
         FaceSketchPipeline(None, None, 32)
     for generators, size, words in (
-        ((Generator(4, 1), Generator(8, 1)), 32, "must have one architecture"),
+        ((Generator(4, 1), Generator(8, 1)), 32, "must have the same architecture"),
         ((Generator(4, 1), Generator(4, 1, grey=True)), 32, "grey"),
         ((Generator(4, 1), Generator(4, 1)), -4, "image_size must be .*; got -4"),
     ):
@@ -252,7 +252,7 @@ def test_a_full_disk_is_not_a_hub_that_cannot_be_reached(monkeypatch: pytest.Mon
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("cyclegan.release.hf_hub_download", download)
-    with pytest.raises(WeightsError, match=r"ann/faces cannot be written into the cache .*make room"):
+    with pytest.raises(WeightsError, match=r"ann/faces cannot be written to the cache .*Free some space"):
         FaceSketchPipeline.from_pretrained("ann/faces", fallback=True)
 
 

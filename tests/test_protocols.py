@@ -85,13 +85,13 @@ def test_sketches_are_drawn_in_the_true_style_and_photos_painted_in_the_true_col
 def test_a_hint_that_cannot_be_given_is_a_sentence() -> None:
     pipe = conditional_pipeline()
     assert make_hints(pipe, None, own_palette=False) is None
-    with pytest.raises(ChoiceError, match="There is no style 'thick': this release has bold, fine, soft"):
+    with pytest.raises(ChoiceError, match="There is no style 'thick'; this release has bold, fine, soft"):
         make_hints(pipe, ["thick"], own_palette=False)
-    with pytest.raises(DataError, match="--true-style must know the style of each sketch"):
+    with pytest.raises(DataError, match="--true-style needs the style of each sketch"):
         make_hints(pipe, [], own_palette=False)
     with pytest.raises(ChoiceError, match="this release has one style only"):
         make_hints(make_pipeline(), ["bold"], own_palette=False)
-    with pytest.raises(ChoiceError, match="--own-palette needs a release that paints in given colours"):
+    with pytest.raises(ChoiceError, match="--own-palette needs a release with a palette"):
         make_hints(make_pipeline(), None, own_palette=True)
 
 
@@ -201,9 +201,9 @@ def test_cufs_is_squeezed_into_256_and_compared_at_200_by_250(tmp_path: Path) ->
     [
         (None, "anno_test.json is missing"),
         ("{", "anno_test.json is not a JSON file"),
-        ('[{"style": 0}]', "is not FS2K's: it must be a list"),
+        ('[{"style": 0}]', "is not FS2K's annotation file"),
         ('[{"image_name": "photo1/image9999", "style": 0}]', "photo/photo1/image9999, one of 2 pictures"),
-        ("[]", "does not fit the folder"),
+        ("[]", "does not match the folder"),
     ],
 )
 def test_annotations_that_do_not_fit_are_a_sentence(
@@ -215,7 +215,7 @@ def test_annotations_that_do_not_fit_are_a_sentence(
         (tmp_path / "anno_test.json").write_text(written)
     with pytest.raises(DataError, match=words):
         load(tmp_path, "fs2k", 32)
-    with pytest.raises(DataError, match="--size is for the protocol square; fs2k has its own"):
+    with pytest.raises(DataError, match="--size works only with the protocol square; fs2k has a fixed size"):
         load(fs2k, "fs2k", 32, size=64)
     with pytest.raises(DataError, match=r"photos is missing\. Use --protocol fs2k"):
         load(fs2k, "square", 32)
@@ -248,7 +248,7 @@ def test_annotations_are_found_by_name_in_either_form(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="names none of the pairs"):
         read_annotations(file, ["someone"])
     file.write_text('{"a": 1}')
-    with pytest.raises(DataError, match="must hold the attributes of each picture"):
+    with pytest.raises(DataError, match="must map the name of each picture"):
         read_annotations(file, ["a"])
 
 
@@ -270,7 +270,7 @@ def test_a_person_is_recognised_in_their_own_picture_only(faces: Tensor) -> None
     strangers = people.figures(normalise(faces[[1, 2]]), slice(0, 2))  # at the landmarks of 0 and 1
     assert strangers["rank_1"].tolist() == [0, 0]
     assert (strangers["identity_distance"] > 0.2).all()
-    with pytest.raises(DataError, match="no face was found in any of the photos"):
+    with pytest.raises(DataError, match="no face was found in any photo"):
         Identity([blank])
 
 

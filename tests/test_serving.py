@@ -73,7 +73,7 @@ def visitor(models: Models) -> TestClient:
 @pytest.mark.parametrize(
     ("sent", "words"),
     [
-        ("hello", "This is text: send each picture as the bytes of a JPEG or PNG file."),
+        ("hello", "This is text. Send each picture as the bytes of a JPEG or PNG file."),
         (encoded(Image.new("L", (2001, 2000))), "2001 x 2000 pixels, over the limit of 4 million"),
     ],
 )
@@ -110,7 +110,7 @@ def test_a_frame_that_takes_long_to_open_keeps_nobody_waiting(models: Models, mo
 
 @pytest.mark.parametrize("name", ["/etc", None, 5, ["release0"], {}])
 def test_weights_that_are_not_on_offer_are_a_sentence(models: Models, name: Any) -> None:
-    with pytest.raises(WeightsError, match=r"no weights .* on offer: choose from release0, embedded weights\."):
+    with pytest.raises(WeightsError, match=r"not available here\. Choose from release0, embedded weights\."):
         models.convert(Direction.PHOTO_TO_SKETCH, name, picture(0))
-    with pytest.raises(WeightsError, match="on offer"):
+    with pytest.raises(WeightsError, match="not available"):
         models.figures(name)

@@ -349,7 +349,7 @@ def test_it_starts_from_a_release_and_keeps_styles_and_palette(dataset: Path, tm
 def test_flags_that_need_others_are_told(dataset: Path, tmp_path: Path) -> None:
     assert "--palette-weight needs --palette" in train(dataset, tmp_path, "--palette-weight", "1", expect=1)
     assert "--zoom" in train(dataset, tmp_path, "--zoom", "2", "1", expect=1)
-    assert "does not fit the sketch" in train(dataset, tmp_path, "--style-pattern", "(x)", expect=1)
+    assert "does not match the sketch" in train(dataset, tmp_path, "--style-pattern", "(x)", expect=1)
     printed = train(dataset, tmp_path, "--perceptual-weight", "1", "--perceptual-network", str(tmp_path), expect=1)
     assert "--perceptual-network" in printed
 

@@ -185,7 +185,7 @@ def test_a_folder_has_one_run_and_a_killed_one_leaves_no_lock(tmp_path: Path) ->
 def test_an_output_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with (
-        pytest.raises(TrainingError, match=r"--output must be a folder that can be written; got .*file"),
+        pytest.raises(TrainingError, match=r"--output must be a writable folder; got .*file"),
         own(tmp_path / "file"),
     ):
         pass
@@ -242,7 +242,7 @@ def test_a_launcher_that_divides_the_model_is_refused(monkeypatch: pytest.Monkey
     ],
 )
 def test_too_little_memory_is_a_sentence(error: Exception) -> None:
-    words = r"too little memory .*give --gradient-accumulation 4, .*or a smaller"
+    words = r"not enough memory .*Use --gradient-accumulation 4, .*or a smaller"
     with pytest.raises(TrainingError, match=words), memory_errors(2):
         raise error
     with pytest.raises(RuntimeError, match="a bug of ours"), memory_errors(2):
@@ -344,7 +344,9 @@ def test_samples_are_read_without_a_cache_of_the_whole_split(
     assert not (tmp_path / "cache").exists()
 
 
-@pytest.mark.parametrize(("number", "advice"), [(errno.ENOSPC, "make room and go on"), (errno.EIO, "whole: go on")])
+@pytest.mark.parametrize(
+    ("number", "advice"), [(errno.ENOSPC, r"Free some space\. Continue"), (errno.EIO, r"intact\. Continue")]
+)
 def test_room_is_asked_for_only_where_it_is_missing(tmp_path: Path, number: int, advice: str) -> None:
     with pytest.raises(TrainingError, match=advice), disk_errors(tmp_path, 3):
         raise OSError(number, os.strerror(number))

@@ -123,7 +123,7 @@ class Pictures:
     def _disk_error(self, error: OSError) -> DataError:
         advice = "Make room there, or set" if error.errno == errno.ENOSPC else "Set"
         return DataError(
-            f"The decoded pictures of {self.source.title} cannot be kept in {cache_folder()}: {error.strerror}. "
+            f"The decoded pictures of {self.source.title} cannot be stored in {cache_folder()}: {error.strerror}. "
             f"{advice} CYCLEGAN_CACHE to a folder elsewhere."
         )
 

@@ -44,11 +44,11 @@ class DataSet:
 
     def __post_init__(self) -> None:
         if bool(self.photos) != bool(self.sketches):
-            raise DataError("--photos and --sketches need each other: give a pattern for each.")
+            raise DataError("--photos and --sketches must be used together. Pass a pattern for each.")
         if self.data.startswith("hf:") and self.photo_column == self.sketch_column:
             raise DataError(
-                f"--photo-column and --sketch-column are both {self.photo_column}, which would train photos of photos. "
-                "Photos and sketches need a column each."
+                f"--photo-column and --sketch-column are both {self.photo_column}, so both domains would be photos. "
+                "Use one column for photos and one for sketches."
             )
 
     def find(self, domain: str, split: str = "train") -> Source:
@@ -60,9 +60,9 @@ class DataSet:
         if self.photos and split == "train":
             return self._matches(domain)
         if not self.data and not self.photos:
-            raise DataError("Give a data set: --data FOLDER, or --photos and --sketches with a pattern each.")
+            raise DataError("A data set is needed: pass --data FOLDER, or --photos and --sketches with a pattern each.")
         if not self.data:
-            raise DataError("--photos and --sketches have no test pictures: give --data FOLDER with test/ for them.")
+            raise DataError("--photos and --sketches have no test pictures. Pass --data FOLDER with test/ instead.")
         if named := re.fullmatch(r"hf:(.+?)(?::([^/\\]+))?", self.data):
             column = self.photo_column if domain == "photos" else self.sketch_column
             return dataset_source(named[1], named[2] if named[2] and split == "train" else split, column)
@@ -80,7 +80,7 @@ class DataSet:
             DataError: there are none.
         """
         if self.data.startswith("hf:") or not self.data:
-            raise DataError("pairs to score are read from a folder's test/photos and test/sketches only.")
+            raise DataError("scored pairs come only from a folder's test/photos and test/sketches.")
         layout = find_layout(Path(self.data))
         photos, sketches = (layout.folder(domain, "test", self.swap_domains) for domain in DOMAINS)
         for folder in (photos, sketches):
@@ -119,7 +119,7 @@ class DataSet:
         """The training pictures that --photos or --sketches names; the other domain must not have one of them."""
         found = {name: _match(f"--{name}", getattr(self, name)) for name in DOMAINS}
         if both := set(found["photos"][1]) & set(found["sketches"][1]):
-            raise DataError(f"{readable(min(both))} is matched by both --photos and --sketches: it can be only one.")
+            raise DataError(f"{readable(min(both))} matches both --photos and --sketches. It can only be one of them.")
         return files_source(f"--{domain} {' '.join(getattr(self, domain))}", *found[domain])
 
 

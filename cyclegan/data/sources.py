@@ -144,7 +144,7 @@ def dataset_source(name: str, split: str, column: str) -> Source:
         raise DataError(f"The {split} split of hf:{name} cannot be loaded: {_causes(error)}") from None
     if column not in columns:
         raise DataError(
-            f"hf:{name} has no column {column}; it has {', '.join(columns)}. Photos and sketches need a column each: "
+            f"hf:{name} has no column {column}; it has {', '.join(columns)}. Photos and sketches each need a column: "
             "name them with --photo-column and --sketch-column."
         )
     title, images = f"the column {column} of hf:{name}, split {split}", rows.data.column(column)
@@ -284,4 +284,4 @@ def _style(name: str, pattern: str) -> str:
             return match.lastgroup or match[1]
     except (re.error, IndexError) as error:
         raise DataError(f"--style-pattern is a regular expression with a group; got {pattern!r} ({error}).") from None
-    raise DataError(f"--style-pattern {pattern!r} does not fit the sketch {name}: every sketch needs a style.")
+    raise DataError(f"--style-pattern {pattern!r} does not match the sketch {name}. Every sketch needs a style.")

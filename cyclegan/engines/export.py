@@ -82,7 +82,7 @@ def export(
                 raise EngineError(
                     f"{path.name} differs from torch by {difference:.4f}, over the limit of {limit}. "
                     + (
-                        "Calibrate with real pictures (--data), or do without 8 bits."
+                        "Calibrate with real pictures (--data), or drop --int8."
                         if int8
                         else "Try other versions of the packages."
                     )
@@ -125,9 +125,7 @@ def calibration(pipe: FaceSketchPipeline, data: Path | None) -> dict[Direction, 
     for direction in pipe.generators:
         files = find_images(folders[direction])[:CALIBRATION] if folders[direction].is_dir() else []
         if not files:
-            raise DataError(
-                f"{folders[direction]} has no pictures to calibrate 8 bits with. Add some, or leave out --data."
-            )
+            raise DataError(f"{folders[direction]} has no pictures for the calibration. Add some, or leave out --data.")
         pictures[direction] = normalise(torch.stack([to_tensor(crop_square(open_image(file), size)) for file in files]))
     return pictures
 

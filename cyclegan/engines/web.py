@@ -46,7 +46,7 @@ def export_web(pipe: FaceSketchPipeline, out: Path, runtime: Path | None = None)
     """
     page = ROOT / "web" / "device"
     if not page.is_dir():
-        raise EngineError(f"There is no {page}: run this in a checkout of the project.")
+        raise EngineError(f"{page} is missing. Run this command in a checkout of the project.")
     differences = {}
     with extra("fast", "Exporting to the web", EngineError):
         import onnxruntime  # noqa: F401, by which the models are checked
@@ -63,7 +63,7 @@ def export_web(pipe: FaceSketchPipeline, out: Path, runtime: Path | None = None)
             if not differences[str(direction)] <= LIMIT:
                 raise EngineError(
                     f"The model of {direction} differs from torch by {differences[str(direction)]:.4f}, and {LIMIT} is "
-                    "let through: its weights cannot be kept in float16."
+                    "the limit. Its weights cannot be stored in float16."
                 )
             manifest["directions"][direction] = {
                 "model": pack(draft.read_bytes(), folder, f"models/{direction}"),
@@ -129,7 +129,7 @@ def _runtime(folder: Path, source: Path) -> Iterator[tuple[str, dict[str, Any]]]
                 (target / name).write_bytes((source / name).read_bytes())
                 content = (source / f"{binary}.wasm").read_bytes()
             except OSError as error:
-                raise EngineError(f"{error}: --runtime is the dist folder of onnxruntime-web {RUNTIME}.") from None
+                raise EngineError(f"{error}: --runtime must be the dist folder of onnxruntime-web {RUNTIME}.") from None
         at = f"runtime/{RUNTIME}"
         yield (
             engine,
@@ -153,10 +153,10 @@ def fetch_runtime() -> Path:
             package = answer.read()
     except (OSError, ValueError) as error:
         raise EngineError(
-            f"onnxruntime-web did not arrive from {url} ({error}): try again, or give its dist folder with --runtime."
+            f"onnxruntime-web could not be downloaded from {url} ({error}). Try again, or pass --runtime."
         ) from None
     if base64.b64encode(hashlib.sha512(package).digest()).decode() != INTEGRITY:
-        raise EngineError(f"{url} is not the onnxruntime-web {RUNTIME} that was pinned: give another with --runtime.")
+        raise EngineError(f"{url} is not the pinned onnxruntime-web {RUNTIME}. Pass its dist folder with --runtime.")
     wanted = {name for module, binary in ENGINES.values() for name in (module, f"{binary}.mjs", f"{binary}.wasm")}
     with atomic(target) as partial, tarfile.open(fileobj=io.BytesIO(package)) as archive:
         partial.mkdir()

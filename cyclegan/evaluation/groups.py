@@ -27,12 +27,12 @@ def read_annotations(file: Path, names: list[str]) -> list[dict[str, Any]]:
     if isinstance(read, list):
         read = {str(one.get("image_name")): one for one in read if isinstance(one, dict)}
     if not isinstance(read, dict) or not all(isinstance(one, dict) for one in read.values()):
-        raise DataError(f"{file} must hold the attributes of each picture by its name, or a list as FS2K's.")
+        raise DataError(f"{file} must map the name of each picture to its attributes, or be a list like FS2K's.")
     by_name = {_bare(name): one for name, one in read.items()}
     found = [by_name.get(_bare(name)) or by_name.get(_bare(name.partition("/")[2]), {}) for name in names]
     if not any(found):
         raise DataError(
-            f"{file} names none of the pairs. It begins with {next(iter(read), '')!r}, the pairs with {names[0]!r}."
+            f"{file} names none of the pairs. Its first name is {next(iter(read), '')!r}, and theirs is {names[0]!r}."
         )
     return found
 

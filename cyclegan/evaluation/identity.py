@@ -61,7 +61,7 @@ class Identity:
         self._known = torch.stack(known)  # (N, 128), NaN where there is no face
         self.missed = sum(one is None for one in self._landmarks)
         if self.missed == len(known):
-            raise DataError("--identity needs photos of faces; no face was found in any of the photos.")
+            raise DataError("--identity needs photos of faces, but no face was found in any photo.")
 
     def _faces(self, pixels: np.ndarray) -> Any:
         doubled = max(1, math.ceil(math.log2(SEARCHED / min(pixels.shape[:2]))))  # so many times, to twice the size

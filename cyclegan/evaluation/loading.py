@@ -35,7 +35,7 @@ def load(
         DataError: pictures or annotations are missing or no such thing, or the size or the pattern is wrong.
     """
     if size is not None and protocol != "square":
-        raise DataError(f"--size is for the protocol square; {protocol} has its own.")
+        raise DataError(f"--size works only with the protocol square; {protocol} has a fixed size.")
     if size is not None and size < 32:
         raise DataError(f"--size must be at least 32; got {size}.")
     pairs: PairSource

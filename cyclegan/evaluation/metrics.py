@@ -168,7 +168,7 @@ def load_features(source: str | Path) -> Features:
         features.load_state_dict({name: tensors[name] for name in features.state_dict()})
     except (OSError, SafetensorError, KeyError, RuntimeError) as error:
         raise DataError(
-            f"VGG16 could not be loaded from {source} ({error}). Give --perceptual-network a safetensors file with the "
+            f"VGG16 could not be loaded from {source} ({error}). Pass --perceptual-network a safetensors file with the "
             "names of torchvision's tensors."
         ) from None
     return features

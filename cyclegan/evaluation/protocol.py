@@ -139,12 +139,12 @@ def make_hints(pipe: FaceSketchPipeline, styles: list[str] | None, own_palette: 
     if styles is None and not own_palette:
         return None
     if own_palette and not pipe.photo_generator.conditions:
-        raise ChoiceError("--own-palette needs a release that paints in given colours; this one chooses them itself.")
+        raise ChoiceError("--own-palette needs a release with a palette; this one always chooses the colours itself.")
     if styles is None:
         return Hints(None, own_palette)
     if not styles:
         raise DataError(
-            "--true-style must know the style of each sketch. Say with --style-pattern where it stands in the name."
+            "--true-style needs the style of each sketch. Pass --style-pattern to say where in the name it stands."
         )
     chosen = [pipe.style_condition(style) for style in styles]
     return Hints(torch.cat([one for one in chosen if one is not None]), own_palette)

@@ -102,7 +102,7 @@ def find_fs2k(folder: Path) -> tuple[list[tuple[Path, Path]], list[dict[str, Any
     if not isinstance(annotations, list) or not all(
         isinstance(one, dict) and "image_name" in one and isinstance(one.get("style"), int) for one in annotations
     ):
-        raise DataError(f"{file} is not FS2K's: it must be a list of annotations with an image_name and a style each.")
+        raise DataError(f"{file} is not FS2K's annotation file: a list with an image_name and a style in each entry.")
     found = {}
     for kind in ("photo", "sketch"):
         for picture in find_images(folder / kind):
@@ -115,7 +115,7 @@ def find_fs2k(folder: Path) -> tuple[list[tuple[Path, Path]], list[dict[str, Any
         pairs.append(tuple(found.get(key, Path()) for key in keys))
     if missing or not pairs:
         what = f"{missing[0]}, one of {len(missing)} pictures that it names" if missing else "every name"
-        raise DataError(f"{file} does not fit the folder: {what}, is missing.")
+        raise DataError(f"{file} does not match the folder: {what}, is missing.")
     return pairs, annotations  # type: ignore[return-value]
 
 

@@ -128,8 +128,8 @@ def _losses(api: HfApi, space: str, names: Iterable[str], replace: bool) -> list
 def _see_that_it_is_ours(api: HfApi, space: str, replace: bool) -> None:
     if not replace and not _made_here(api, space):
         raise HubError(
-            f"{space} was not made by this command, which would replace its files: name another Space, or give "
-            "--replace. With --dry-run the files that would be deleted are listed."
+            f"{space} was not created by this command, which would replace its files. Choose another Space, or pass "
+            "--replace. --dry-run lists the files that would be deleted."
         )
 
 

@@ -110,8 +110,8 @@ class Uploads:
         if self._waiting:
             commands = "\n".join(f"  {upload.command(self.repo)}" for upload in self._waiting)
             raise HubError(
-                "Everything is saved here, but some uploads did not arrive on the Hub. The same command with --resume "
-                f"sends them, and so do\n{commands}"
+                "Everything is saved here, but some uploads did not reach the Hub. Run the same command with --resume "
+                f"to send them, or run\n{commands}"
             )
         shutil.rmtree(self._scratch, ignore_errors=True)
 

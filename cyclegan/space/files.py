@@ -43,7 +43,7 @@ def read_upload(sent: Any) -> tuple[Image.Image, str]:
         with suppress(OSError, ValueError):  # what is no path
             inside = Path(path).resolve().is_relative_to(folder().resolve())
         if not inside:
-            raise ImageError("This picture was not sent to this app. Upload it first.")
+            raise ImageError("This picture was not uploaded to this app. Upload it first.")
         picture = open_image(path, name or "This picture", OPENED, apart=True)
     elif url.startswith("data:"):  # of an API client
         try:
@@ -53,8 +53,8 @@ def read_upload(sent: Any) -> tuple[Image.Image, str]:
         picture = open_image(content, size=OPENED, apart=True)
     else:
         raise ImageError(
-            'This is no picture: send {"path": ...} of a file that was uploaded to this app, or {"url": '
-            '"data:image/png;base64,..."}. Pictures of other addresses are not fetched.'
+            'This is not a picture. Send {"path": ...} of a file that was uploaded to this app, or {"url": '
+            '"data:image/png;base64,..."}. Pictures at other addresses are not fetched.'
         )
     if max(picture.size) > MAX_RATIO * min(picture.size):
         raise ImageError(
@@ -67,7 +67,7 @@ def read_upload(sent: Any) -> tuple[Image.Image, str]:
 def read_pair(sent: Any) -> tuple[Image.Image, Image.Image, str]:
     """Open the two pictures of a slider, which are what was given and what was made of it, and return its name."""
     if not isinstance(sent, list | tuple) or len(sent) != 2:
-        raise ImageError("Two pictures are needed here: what was given, and what was made of it.")
+        raise ImageError("This needs two pictures: the input and its result.")
     (before, name), (after, _) = map(read_upload, sent)
     return before, after, name
 
@@ -94,7 +94,7 @@ def choose(picture: Image.Image, framing: str, own: Any, size: int) -> list[Fram
         ImageError: there is no such framing, or the square is none.
     """
     if framing not in (*FRAMINGS, "faces", "own"):
-        raise ImageError(f"There is no framing {framing!r}: it is {', '.join(FRAMINGS)} or own.")
+        raise ImageError(f"framing must be {', '.join(FRAMINGS)} or own; got {framing!r}.")
     if framing != "own":
         return frame(picture, cast(Framing, framing), size)
     if not own:
@@ -108,7 +108,7 @@ def _checked(own: Any) -> Square:
     numbers = isinstance(own, list) and len(own) == 3 and all(type(length) in (int, float) for length in own)
     if not numbers or not all(abs(length) <= MAX_RATIO for length in own) or own[2] <= 0:  # NaN is refused too
         raise ImageError(
-            f"The own square is [left, top, side] in shorter sides of the picture, such as [0, 0.1, 0.8]; got {own!r}."
+            f"The square must be [left, top, side] in shorter sides of the picture, such as [0, 0.1, 0.8]; got {own!r}."
         )
     return own
 

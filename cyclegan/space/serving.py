@@ -101,7 +101,7 @@ class Models:
 
     def _weights(self, name: str) -> str:
         if name not in [*self.offers]:  # a list, since what a raw request sends may be unhashable
-            raise WeightsError(f"There are no weights {name!r} on offer: choose from {', '.join(self.offers)}.")
+            raise WeightsError(f"The weights {name!r} are not available here. Choose from {', '.join(self.offers)}.")
         return self.offers[name]
 
     def convert(self, direction: Direction, name: str, pictures: Any, **choices: Any) -> Any:
@@ -146,7 +146,7 @@ class Models:
 
         def decode(data: bytes | None) -> Image.Image:
             if data is None:
-                raise ImageError("This is text: send each picture as the bytes of a JPEG or PNG file.")
+                raise ImageError("This is text. Send each picture as the bytes of a JPEG or PNG file.")
             if len(data) > MAX_FRAME:
                 raise ImageError(f"A picture of {len(data):,} bytes is too large for a live stream.")
             return open_image(data, limit=LIVE_PIXELS, apart=True)

@@ -165,10 +165,10 @@ class TrainConfig:
             if getattr(self, name) and not self.push_to_hub:
                 raise TrainingError(f"--{name.replace('_', '-')} needs --push-to-hub USER/NAME.")
         if self.palette_weight and not self.palette:
-            raise TrainingError("--palette-weight needs --palette: without it, no colours are asked for.")
+            raise TrainingError("--palette-weight needs --palette, because no colours are asked for without it.")
         if not 1 <= self.zoom[0] <= self.zoom[1]:
             raise TrainingError(
-                f"--zoom is the least and the most, both at least 1; got {self.zoom[0]} {self.zoom[1]}."
+                f"--zoom takes a minimum and a maximum, both at least 1; got {self.zoom[0]} {self.zoom[1]}."
             )
         if self.resume == "hub" and not self.push_to_hub:
             raise TrainingError("--resume hub needs --push-to-hub USER/NAME, the repository that holds the state.")

@@ -43,10 +43,10 @@ def own(output: Path) -> Iterator[None]:
         lock = FileLock(output / ".lock")
         lock.acquire(timeout=0)
     except Timeout:
-        raise TrainingError(f"Another run is using {output}: wait for its end, or give another --output.") from None
+        raise TrainingError(f"Another run is using {output}. Wait until it ends, or choose another --output.") from None
     except OSError as error:
         raise TrainingError(
-            f"--output must be a folder that can be written; got {output} ({error.strerror}). Give another one."
+            f"--output must be a writable folder; got {output} ({error.strerror}). Choose another one."
         ) from None
     try:
         yield
@@ -99,10 +99,10 @@ def disk_errors(output: Path, step: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        room = "make room and " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        room = "Free some space. " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
         raise TrainingError(
-            f"Step {step} could not be saved in {output}: {error}. What was saved before is whole: "
-            f"{room}go on with --resume."
+            f"Step {step} could not be saved in {output}: {error}. Everything saved earlier is intact. "
+            f"{room}Continue with --resume."
         ) from None
 
 
@@ -123,8 +123,8 @@ def memory_errors(parts: int) -> Iterator[None]:
             raise
         reason = str(error).partition("\n")[0] or "out of memory"
         raise TrainingError(
-            f"There is too little memory for this batch ({reason}): give --gradient-accumulation {2 * parts}, which "
-            "has the same result, or a smaller --batch-size or --image-size."
+            f"There is not enough memory for this batch ({reason}). Use --gradient-accumulation {2 * parts}, which "
+            "gives the same result, or a smaller --batch-size or --image-size."
         ) from None
 
 
@@ -137,7 +137,7 @@ def check_plugins() -> None:
     for name, variable in PLUGINS.items():
         if parse_flag_from_env(variable):
             raise TrainingError(
-                f"{name} is not supported, as the networks are small: launch on one device or with --multi_gpu, and "
+                f"{name} is not supported, as the networks are small. Launch on one device or with --multi_gpu, and "
                 f"turn {name} off in `accelerate config` (or unset {variable})."
             )
 

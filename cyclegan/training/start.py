@@ -73,6 +73,6 @@ def introduce(config: TrainConfig, accelerator: Accelerator, epoch_steps: int, t
     )
     if total_steps < FEW_UPDATES:
         accelerator.print(
-            f"The networks are updated only {total_steps} times in all, which is too little to learn faces: give a "
+            f"The networks are updated only {total_steps} times in all, which is too few to learn faces. Use a "
             "smaller --batch-size or more --epochs."
         )

@@ -110,7 +110,7 @@ def load_newest(states: Path, state: dict[str, Any], config: Any, pictures: dict
         if was.get(name, now) != now:  # a state of an older version does not say every flag
             raise TrainingError(
                 f"{saved[-1]} cannot be resumed: {name} was {was[name]} and is now {now}. "
-                "Give the old value, or another --output."
+                "Use the old value, or choose another --output."
             )
     for name, part in state.items():
         if name in tree or name != "scaler":  # a run that was not fp16 before goes on with a new scaler
@@ -130,7 +130,7 @@ def load_state(path: Path) -> tuple[int, Tree, dict[str, Any]]:
             leaves = {name: file.get_tensor(name) for name in file.keys()} | header["others"]  # noqa: SIM118
     except (SafetensorError, AttributeError, KeyError, ValueError) as error:
         raise TrainingError(
-            f"The state {path} is damaged ({error}): delete it to resume from the one before."
+            f"The state {path} is damaged ({error}). Delete it to resume from the one before."
         ) from None
     tree: Tree = {}
     for name, leaf in leaves.items():
