@@ -25,7 +25,9 @@ ROOT = Path(__file__).parent.parent
 settings.register_profile("any-machine", deadline=None)  # a slow machine is no bug
 settings.load_profile("any-machine")
 CACHE = tempfile.TemporaryDirectory(prefix="cyclegan-tests-")  # the user's own stays as it is
+torch.set_num_threads(1)  # two threads may share a sum differently from run to run; with one, equal means equal
 os.environ |= {
+    "OMP_NUM_THREADS": "1",
     "CYCLEGAN_CACHE": f"{CACHE.name}/decoded",
     "CYCLEGAN_ENGINE": "torch",  # no test of the app waits until the fastest is found
     "HF_DATASETS_CACHE": f"{CACHE.name}/datasets",

@@ -18,7 +18,7 @@ from cyclegan.convert import convert, make_plan
 from cyclegan.data.sources import DataError
 from cyclegan.directions import Direction
 
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+FOUND = os.environ | {"PYTHONPATH": str(ROOT)}  # so that a script elsewhere finds the package
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_two_processes_convert_every_file_once(album: Path, tmp_path: Path, rele
     script.write_text(EACH_PROCESS)
     launch = ("-m", "torch.distributed.run", "--nproc-per-node", "2", script)
     flags = ("convert", album, tmp_path / "gone.png", "--to", "sketch", "--out", album, "--weights", release)
-    result = run(*launch, *flags, env=os.environ | ONE_THREAD)
+    result = run(*launch, *flags, env=FOUND)
     assert result.returncode == 1
     assert result.stdout.count("20 written") == result.stdout.count("written") == 1
     assert result.stderr.count("Skipped: ") == 2
@@ -128,7 +128,7 @@ def test_what_cannot_be_written_is_a_sentence_each_and_nothing_is_half_written(t
         Image.fromarray(noise).save(tmp_path / f"{number}.png")
     result = run(
         "-m", "cyclegan", "convert", tmp_path, "--to", "sketch", "--out", tmp_path / "out", "--weights", release,
-        env=os.environ | ONE_THREAD, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
+        env=FOUND, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
     )  # fmt: skip
     assert result.returncode == 1
     assert result.stderr.count("cannot be written: File too large.") == 20

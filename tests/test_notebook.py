@@ -18,7 +18,6 @@ def test_it_trains_and_resumes_from_the_hub(
     tmp_path: Path,
 ) -> None:
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     (tmp_path / "code").symlink_to(ROOT)
     notebook = nbformat.read(ROOT / "examples/train.ipynb", as_version=4)
     (settings,) = (cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ()))

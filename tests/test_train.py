@@ -32,15 +32,13 @@ TINY = (
     "--image-size", "32", "--width", "4", "--blocks", "1", "--batch-size", "2", "--log-every", "1",
     "--mixed-precision", "no",  # or machines with bf16 would give other losses
 )  # fmt: skip
-# Two threads may share a sum differently from run to run; with one, equal means equal
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+FOUND = os.environ | {"PYTHONPATH": str(ROOT)}  # so that a script elsewhere finds the package
 
 
 def train(dataset: Path, output: Path, *flags: str, expect: int = 0) -> str:
     """What the script prints; in this process, since importing torch takes longer than most of these runs."""
     arguments = [str(SCRIPT), "--data", str(dataset), "--output", str(output), *TINY, *flags]
-    threads, printed = torch.get_num_threads(), io.StringIO()
-    torch.set_num_threads(1)
+    printed = io.StringIO()
     try:
         with patch.object(sys, "argv", arguments), redirect_stdout(printed), redirect_stderr(printed):
             train_accelerate.main()
@@ -48,8 +46,6 @@ def train(dataset: Path, output: Path, *flags: str, expect: int = 0) -> str:
     except SystemExit as end:
         print(end, file=printed)
         code = 1
-    finally:
-        torch.set_num_threads(threads)
     assert code == expect, printed.getvalue()
     return printed.getvalue()
 
@@ -78,7 +74,7 @@ def test_launched_by_accelerate_it_writes_a_release(dataset: Path, tmp_path: Pat
     flags = ("--max-steps", "2", "--epochs", "1", "--mixed-precision", "bf16")
     result = run(
         "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "1", SCRIPT,
-        "--data", dataset, "--output", output, *TINY, *flags, env=os.environ | ONE_THREAD,
+        "--data", dataset, "--output", output, *TINY, *flags, env=FOUND,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert "Training on 7 photos and 5 sketches." in result.stdout
@@ -152,7 +148,7 @@ def test_interrupted_within_an_epoch_it_loses_nothing_that_was_saved(
     output, script = tmp_path / "run", tmp_path / "interrupted.py"
     script.write_text(INTERRUPTED.replace("SIGNAL", str(int(signal_number))))
     flags = ("--data", dataset, "--output", output, *TINY, "--max-steps", "6", "--save-every", "2")
-    result = run(script, *flags, env=os.environ | ONE_THREAD)
+    result = run(script, *flags, env=FOUND)
     if signal_number == signal.SIGKILL:
         assert result.returncode == -signal.SIGKILL
     else:
@@ -172,7 +168,7 @@ def test_killed_while_saving_it_goes_on_from_the_state_before(
     flags = ("--data", dataset, "--output", output, *TINY, "--max-steps", "6")
     killer = tmp_path / "killer.py"
     killer.write_text(KILLED.replace("MARK", mark))
-    result = run(killer, *flags, env=os.environ | ONE_THREAD)
+    result = run(killer, *flags, env=FOUND)
     assert result.returncode == -signal.SIGXFSZ
     assert [load_state(path)[0] for path in list_states(output / "states")] == [4]
     FaceSketchPipeline.from_pretrained(output / "latest")
@@ -185,7 +181,7 @@ def test_a_full_disk_is_a_sentence_and_loses_nothing(dataset: Path, tmp_path: Pa
     train(dataset, tmp_path, "--max-steps", "1")
     result = run(
         SCRIPT, "--data", dataset, "--output", tmp_path, *TINY, "--max-steps", "2", "--resume",
-        env=os.environ | ONE_THREAD, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20)),
+        env=FOUND, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20)),
     )  # fmt: skip
     assert result.returncode == 1
     assert "Step 2 could not be saved" in result.stderr
@@ -271,7 +267,7 @@ def test_two_processes_train_as_one(dataset: Path, tmp_path: Path, options: tupl
     result = run(
         "-m", "torch.distributed.run", "--nproc-per-node", "2", script,
         "--data", dataset, "--output", tmp_path / "two", *TINY, *flags,
-        env=os.environ | ONE_THREAD | {"ACCELERATE_USE_CPU": "true"},
+        env=FOUND | {"ACCELERATE_USE_CPU": "true"},
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert "2 processes on cpu" in result.stdout
@@ -367,7 +363,7 @@ def test_alarms_are_raised_once_an_epoch(dataset: Path, tmp_path: Path) -> None:
     script = tmp_path / "alarmed.py"
     script.write_text("import train_accelerate, cyclegan.training.log as log\nlog.WON = 9\ntrain_accelerate.main()")
     flags = ("--data", dataset, "--output", tmp_path / "run", *TINY, "--max-steps", "6")
-    result = run(script, *flags, env=os.environ | ONE_THREAD)
+    result = run(script, *flags, env=FOUND)
     assert result.stderr.count("the sketch discriminator wins outright") == 2, "of two epochs"
 
 
@@ -432,7 +428,7 @@ def test_the_recipe_of_a_card_can_be_typed_again() -> None:
     ],
 )
 def test_what_cannot_run_is_refused(dataset: Path, tmp_path: Path, flags: tuple[str, ...], words: str) -> None:
-    result = run(SCRIPT, "--data", dataset, "--output", tmp_path, *flags, env=os.environ | ONE_THREAD)
+    result = run(SCRIPT, "--data", dataset, "--output", tmp_path, *flags, env=FOUND)
     assert result.stderr == f"{words}\n"
 
 
@@ -466,7 +462,7 @@ def test_it_trains_on_shards(tmp_path: Path) -> None:
         rows = datasets.Dataset.from_dict(columns, features=features)
         rows.to_parquet(tmp_path / f"shards/train-0000{number}-of-00002.parquet")
     flags = ("--max-steps", "1", "--sketch-column", "drawing")
-    result = run(SCRIPT, "--data", "hf:shards", "--output", "run", *TINY, *flags, env=ONE_THREAD, cwd=tmp_path)
+    result = run(SCRIPT, "--data", "hf:shards", "--output", "run", *TINY, *flags, env=FOUND, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "Training on 6 photos and 2 sketches." in result.stdout
     assert list_states(tmp_path / "run/states")
