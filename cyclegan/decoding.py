@@ -1,19 +1,21 @@
-"""Untrusted picture files -> PIL images. This module imports no torch, so that a process of its own can start quickly.
+"""Untrusted picture files -> PIL images. This module imports no torch, so that a process of its own starts quickly.
 
 Pillow reads over forty formats. Some run other programs or are decoded slowly in Python, so only FORMATS are opened.
 """
 
 import io
+import json
 import math
+import re
 import subprocess
 import sys
+import warnings
 from contextlib import suppress
 from pathlib import Path
 from threading import BoundedSemaphore
-from typing import BinaryIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 with suppress(ImportError):
     import pillow_heif
@@ -29,10 +31,13 @@ MAX_PIXELS = 100_000_000  # more than any phone camera makes by default; 300 MB 
 MIN_SIDE = 4
 REDUCING_GAP = 3  # a picture is shrunk cheaply to this many times its new size, and then by bicubic filtering
 SLOW_PIXELS = 1_000_000  # limit of what Pillow decodes in Python: up to 1.3 s
-APART_PIXELS = 16_000_000  # what is larger is decoded in a process of its own, if this is asked for
-APART_SECONDS = 20
+# What is larger is decoded in a process of its own, if this is asked for: smaller pictures take a tenth of a second
+QUICK_PIXELS, QUICK_BYTES = 2_100_000, 2**21  # a picture in full HD
+APART_SECONDS, APART_CPU_SECONDS = 30, 10
 APART_BYTES = 3 * 2**30  # of address space
-_APART = BoundedSemaphore(2)
+APART = 4  # such processes at once
+_apart = BoundedSemaphore(APART)
+_spare: list["subprocess.Popen[bytes]"] = []  # started beforehand, since that takes longer than most pictures
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -42,44 +47,95 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+Openable = str | Path | bytes | Image.Image
 
 
 class ImageError(ValueError):
     """A picture cannot be used. The message explains why to the person who gave it."""
 
 
-def decode(
-    source: str | Path | bytes | Image.Image, name: str, size: int, limit: int = MAX_PIXELS, apart: bool = False
+def open_image(
+    source: Openable, name: str = "", size: int = MAX_PIXELS, limit: int = MAX_PIXELS, apart: bool = False
 ) -> Image.Image:
-    """Decode a picture into upright 8-bit RGB, with transparency over white. `open_image` documents the arguments.
+    """Read an untrusted picture and bring it into one form: upright, RGB, 8 bits, transparency over white.
+
+    Args:
+        source: a path, the bytes of a file, or a PIL image. Of an animation the first frame is taken.
+        name: what to call the picture in an error; a path calls itself.
+        size: to what shorter side the picture will be resized. A JPEG of six times that and more is unpacked at a
+            half, quarter or eighth of its size, which is several times as fast and changes `resize_to`'s pixels by
+            0.2 of 255 on average.
+        limit: how many pixels the picture may have; what has more is not decoded.
+        apart: decode what may be slow, large or dangerous in a process of its own, which is ended where it takes too
+            much time or memory.
 
     Raises:
-        ImageError: the picture is too small or too large. Pillow's decoders raise nearly anything else.
+        ImageError: the picture is missing, damaged, no picture at all, too small or too large.
     """
+    name = name or (str(source) if isinstance(source, str | Path) else "This picture")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's own bomb warning; the limit is what counts
+            return _open(source, name, size, limit, apart)
+    except ImageError:
+        raise
+    except FileNotFoundError:
+        raise ImageError(f"{name} does not exist.") from None
+    except (IsADirectoryError, PermissionError) as error:
+        raise ImageError(f"{name} cannot be read: {error.strerror}.") from None
+    except UnidentifiedImageError:
+        raise ImageError(
+            f"{name} is not a picture in a supported format. Use a JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC."
+        ) from None
+    except Image.DecompressionBombError:
+        raise ImageError(
+            f"{name} unpacks to over the limit of {limit // 10**6} million pixels. Make it smaller first."
+        ) from None
+    except MemoryError:
+        raise ImageError(f"{name} takes too much memory to open. Make it smaller first.") from None
+    except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
+        raise ImageError(f"{name} is cut off or damaged ({error}). Save or download it again.") from None
+
+
+def _open(source: Openable, name: str, size: int, limit: int, apart: bool) -> Image.Image:
     if isinstance(source, Image.Image):
         _check_size(source.size, name, limit)
-        return _to_rgb(_turn(source, _orientation(source)))
-    with io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file:
-        if claimed := _webp_size(file):
-            _check_size(claimed, name, limit)
-        with Image.open(file, formats=_formats()) as image:
-            _check_size(image.size, name, limit)
-            if any(tile[0] in Image.DECODERS for tile in image.tile):  # those are written in Python
-                _check_size(image.size, name, min(limit, SLOW_PIXELS))
-            image.draft(None, (REDUCING_GAP * size, REDUCING_GAP * size))
-            # The scans of a progressive JPEG are without number, and each costs a pass over the whole picture
-            if apart and (math.prod(image.size) > APART_PIXELS or image.info.get("progressive")):
-                file.seek(0)
-                return _decode_apart(file.read(), size)
-            orientation = 1
-            if image.format == "TIFF":  # it turns itself, and fails where another tag is odd
-                orientation = _orientation(image)
-                with suppress(Exception):
-                    image.getexif()[0x0112] = 1
-            image.load()  # before EXIF is read, since a PNG would be loaded for that, and its damage swallowed
-            if image.format != "TIFF":
-                orientation = _orientation(image)
-        return _to_rgb(_turn(image, orientation))
+        return _to_rgb(_turn(source, _tagged_orientation(source)))
+    content = source if isinstance(source, bytes) else Path(source).read_bytes()
+    if claimed := _webp_size(content):
+        _check_size(claimed, name, limit)
+    if apart and _may_be_slow(content):
+        return _open_apart(content, name, size, limit)
+    if content[4:8] == b"ftyp":
+        content = _without_exif(content)
+    with Image.open(io.BytesIO(content), formats=_formats()) as image:
+        _check_size(image.size, name, limit)
+        in_python = any(tile[0] in Image.DECODERS for tile in image.tile)
+        if in_python:
+            _check_size(image.size, name, min(limit, SLOW_PIXELS))
+        image.draft(None, (REDUCING_GAP * size, REDUCING_GAP * size))
+        # The scans of a progressive JPEG are without number, and each costs a pass over the whole picture
+        if apart and (in_python or math.prod(image.size) > QUICK_PIXELS or image.info.get("progressive")):
+            return _open_apart(content, name, size, limit)
+        orientation = 1
+        if image.format == "TIFF":  # it turns itself, and fails where another tag is odd
+            orientation = _tagged_orientation(image)
+            with suppress(Exception):
+                image.getexif()[0x0112] = 1
+        image.load()  # before EXIF is read, since that of a PNG may come last
+        if image.format != "TIFF":
+            orientation = _read_orientation(image.info.get("exif", b""))
+    return _to_rgb(_turn(image, orientation))
+
+
+def _may_be_slow(content: bytes) -> bool:
+    """Whether a file must not even be opened here: formats whose decoders may take any time, and long headers."""
+    return (
+        len(content) > QUICK_BYTES
+        or content[4:8] == b"ftyp"  # HEIC and AVIF
+        or content[:2] in (b"II", b"MM")  # TIFF
+        or content.count(b"Exif\0\0") > 1  # whose tags may hold each other's values: 50 MB become 100 GB
+    )
 
 
 def _formats() -> list[str]:
@@ -100,13 +156,12 @@ def _check_size(size: tuple[int, int], name: str, limit: int) -> None:
         )
 
 
-def _webp_size(file: BinaryIO) -> tuple[int, int] | None:
+def _webp_size(content: bytes) -> tuple[int, int] | None:
     """Read the size that a WebP file claims. Pillow (12) allocates the whole picture before it tells.
 
     Source: https://developers.google.com/speed/webp/docs/riff_container
     """
-    start = file.read(30)
-    file.seek(0)
+    start = content[:30]
     if start[:4] != b"RIFF" or start[8:12] != b"WEBP":
         return None
     if start[12:16] == b"VP8X":
@@ -117,9 +172,34 @@ def _webp_size(file: BinaryIO) -> tuple[int, int] | None:
     return int.from_bytes(start[26:28], "little") & 0x3FFF, int.from_bytes(start[28:30], "little") & 0x3FFF
 
 
-def _orientation(image: Image.Image) -> int:
-    """Read the only EXIF tag that is needed; 1, upright, where there is none or it makes no sense."""
-    with suppress(Exception):  # EXIF of all sorts is about, and a picture with odd tags is still a picture
+def _without_exif(content: bytes) -> bytes:
+    """Let the EXIF of an AVIF or HEIC file begin nowhere: there, the file itself says how it is turned.
+
+    Pillow (12) merges the two, and fails where a tag is odd.
+    """
+    return re.sub(rb"((?:\0\0\0\0|Exif\0\0)(?:II\*\0|MM\0\*))....", rb"\1" + 4 * b"\xff", content, flags=re.DOTALL)
+
+
+def _read_orientation(exif: bytes) -> int:
+    """Read the only EXIF tag that is needed; 1, upright, where there is none or it makes no sense.
+
+    Pillow reads all tags, and gives up at one that is odd. Source: EXIF 2.32 (CIPA DC-008), section 4.6.2.
+    """
+    exif = exif.removeprefix(b"Exif\0\0")
+    order = "little" if exif[:2] == b"II" else "big"
+
+    def number(at: int, length: int) -> int:
+        return int.from_bytes(exif[at : at + length], order)  # type: ignore[arg-type]
+
+    start = number(4, 4)
+    for entry in range(start + 2, min(start + 2 + 12 * number(start, 2), len(exif)), 12):
+        if number(entry, 2) == 0x0112:
+            return number(entry + 8, {1: 1, 4: 4}.get(number(entry + 2, 2), 2))  # a byte, a long, or as it should be
+    return 1
+
+
+def _tagged_orientation(image: Image.Image) -> int:
+    with suppress(Exception):
         return int(image.getexif().get(0x0112, 1))
     return 1
 
@@ -139,45 +219,68 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _decode_apart(data: bytes, size: int) -> Image.Image:
-    """Decode a picture in a process that is limited in time and memory, and shrink it there.
+def _start() -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-P", __file__]  # -P: what lies beside this file hides no other module
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )  # what a library warns of is not for the visitor
+
+
+def _open_apart(content: bytes, name: str, size: int, limit: int) -> Image.Image:
+    """Open a picture in a process that is limited in time and memory, and shrink it there.
 
     Raises:
-        OSError: it is damaged, or takes too much time or memory.
+        ImageError: as in `open_image`, or it takes too much time or memory.
     """
-    if not _APART.acquire(timeout=APART_SECONDS):
-        raise OSError("too many large pictures are being opened")
+    if not _apart.acquire(timeout=APART_SECONDS):
+        raise ImageError(f"{name} cannot be opened now, because other large pictures are being opened. Send it again in a minute.")
+    process = None
     try:
-        command = [sys.executable, "-P", __file__, str(size)]  # -P: what lies beside this file hides no other module
-        done = subprocess.run(command, input=data, capture_output=True, timeout=APART_SECONDS)
+        with suppress(IndexError):
+            process = _spare.pop()
+        if process is None or process.poll() is not None:
+            process = _start()
+        request = json.dumps([name, size, limit]).encode() + b"\n"
+        answer, _ = process.communicate(request + content, timeout=APART_SECONDS)
     except subprocess.TimeoutExpired:
-        raise OSError(f"it takes over {APART_SECONDS} seconds to open") from None
+        answer = b""
     finally:
-        _APART.release()
-    if done.returncode:
-        raise OSError(done.stderr.decode(errors="replace").strip() or "it takes too much memory to open")
-    start, _, pixels = done.stdout.partition(b"\n")
-    width, height = map(int, start.split())
-    return Image.frombytes("RGB", (width, height), pixels)
+        if process and process.poll() is None:
+            process.kill()
+            process.communicate()
+        _apart.release()
+        with suppress(OSError):
+            _spare.append(_start())
+    told, _, pixels = answer.partition(b"\n")
+    if not told:  # it was ended
+        raise ImageError(f"{name} takes too much time or memory to open. Save it as a smaller JPEG or PNG file.")
+    found = json.loads(told)
+    if isinstance(found, str):
+        raise ImageError(found)
+    return Image.frombytes("RGB", tuple(found), pixels)
 
 
-def _main(size: int) -> None:
-    """Picture file on standard input -> width, height and RGB pixels on standard output."""
+def _main() -> None:
+    """A request and a picture file on standard input -> its size and RGB pixels, or a sentence, on standard output."""
     with suppress(ImportError, ValueError):  # Windows sets no limits
         import os
         import resource
 
         os.nice(5)  # behind those who want an answer from the model
         resource.setrlimit(resource.RLIMIT_AS, (APART_BYTES, APART_BYTES))
+        resource.setrlimit(resource.RLIMIT_CPU, (APART_CPU_SECONDS, APART_CPU_SECONDS))
+    request = sys.stdin.buffer.readline()
+    if not request:  # it was not needed
+        return
+    name, size, limit = json.loads(request)
     try:
-        image = decode(sys.stdin.buffer.read(), "", size)
+        image = open_image(sys.stdin.buffer.read(), name, size, limit)
         image = image.reduce(max(1, min(image.size) // (REDUCING_GAP * size)))
-        sys.stdout.buffer.write(b"%d %d\n" % image.size + image.tobytes())
-    except MemoryError:
-        sys.exit("it takes too much memory to open")
-    except Exception as error:
-        sys.exit(str(error))
+    except ImageError as error:
+        sys.stdout.write(json.dumps(str(error)) + "\n")
+    else:
+        sys.stdout.buffer.write(json.dumps(image.size).encode() + b"\n" + image.tobytes())
 
 
 if __name__ == "__main__":
-    _main(int(sys.argv[1]))
+    _main()

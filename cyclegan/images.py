@@ -3,64 +3,19 @@
 Everywhere else, a picture is RGB: a `PIL.Image.Image`, or a tensor (3, H, W) with values in [-1, 1].
 """
 
-import warnings
-from pathlib import Path
-
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 
-from .decoding import ENDINGS, MAX_PIXELS, MIN_SIDE, REDUCING_GAP, ImageError, decode
+from .decoding import ENDINGS, MIN_SIDE, REDUCING_GAP, ImageError, open_image
 from .prepare import prepare_photo, prepare_sketch
 
 __all__ = [
     "ENDINGS", "ImageError", "crop_square", "denormalise", "normalise", "open_image", "pad_to_multiple",
     "prepare_photo", "prepare_sketch", "resize_to", "to_image", "to_tensor",
 ]  # fmt: skip
-
-Openable = str | Path | bytes | Image.Image
-
-
-def open_image(
-    source: Openable, name: str = "", size: int = MAX_PIXELS, limit: int = MAX_PIXELS, apart: bool = False
-) -> Image.Image:
-    """Read an untrusted picture and bring it into one form: upright, RGB, 8 bits, transparency over white.
-
-    Args:
-        source: a path, the bytes of a file, or a PIL image. Of an animation the first frame is taken.
-        name: what to call the picture in an error; a path calls itself.
-        size: to what shorter side the picture will be resized. A JPEG of six times that and more is unpacked at a
-            half, quarter or eighth of its size, which is several times as fast and changes `resize_to`'s pixels by
-            0.2 of 255 on average.
-        limit: how many pixels the picture may have; what has more is not decoded.
-        apart: decode a large picture in a process of its own, which is ended where it takes too much time or memory.
-
-    Raises:
-        ImageError: the picture is missing, damaged, no picture at all, too small or too large.
-    """
-    name = name or (str(source) if isinstance(source, str | Path) else "This picture")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own bomb warning; the limit is what counts
-            return decode(source, name, size, limit, apart)
-    except ImageError:
-        raise
-    except FileNotFoundError:
-        raise ImageError(f"{name} does not exist.") from None
-    except (IsADirectoryError, PermissionError) as error:
-        raise ImageError(f"{name} cannot be read: {error.strerror}.") from None
-    except UnidentifiedImageError:
-        raise ImageError(
-            f"{name} is not a picture in a supported format. Use a JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC."
-        ) from None
-    except Image.DecompressionBombError:
-        raise ImageError(
-            f"{name} unpacks to over the limit of {limit // 10**6} million pixels. Make it smaller first."
-        ) from None
-    except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
-        raise ImageError(f"{name} is cut off or damaged ({error}). Save or download it again.") from None
 
 
 def crop_square(image: Image.Image, size: int) -> Image.Image:
