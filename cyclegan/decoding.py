@@ -124,7 +124,7 @@ def _open(source: Openable, name: str, size: int, limit: int, apart: bool) -> Im
                 image.getexif()[0x0112] = 1
         image.load()  # before EXIF is read, since that of a PNG may come last
         if image.format != "TIFF":
-            orientation = _read_orientation(image.info.get("exif", b""))
+            orientation = _read_orientation(image.info.get("exif") or b"")
     return _to_rgb(_turn(image, orientation))
 
 
@@ -233,7 +233,9 @@ def _open_apart(content: bytes, name: str, size: int, limit: int) -> Image.Image
         ImageError: as in `open_image`, or it takes too much time or memory.
     """
     if not _apart.acquire(timeout=APART_SECONDS):
-        raise ImageError(f"{name} cannot be opened now, because other large pictures are being opened. Send it again in a minute.")
+        raise ImageError(
+            f"{name} cannot be opened now, because other large pictures are being opened. Send it again in a minute."
+        )
     process = None
     try:
         with suppress(IndexError):

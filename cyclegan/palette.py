@@ -99,8 +99,8 @@ def make_palette(**colours: str | None) -> Tensor:
         if colour is None:
             continue
         try:
-            red, green, blue = ImageColor.getrgb(colour)[:3]
-        except (ValueError, TypeError):  # a raw request may send what is no text
-            raise ChoiceError(f"{part} must be a colour such as '#e0ac69' or 'black'; got {colour!r}.") from None
+            red, green, blue = (min(value, 255) for value in ImageColor.getrgb(colour)[:3])  # as CSS does
+        except (ValueError, TypeError, OverflowError):  # a raw request may send what is no text
+            raise ChoiceError(f"{part} must be a colour such as '#e0ac69' or 'black'; got {colour!r:.80}.") from None
         palette[0, PARTS.index(part)] = torch.tensor([red / 127.5 - 1, green / 127.5 - 1, blue / 127.5 - 1, 1.0])
     return palette

@@ -107,7 +107,7 @@ class Translator:
             return None
         if style not in self.styles:
             there = f"this release has {', '.join(self.styles)}" if self.styles else "this release has one style only"
-            raise ChoiceError(f"There is no style {style!r}; {there}.")
+            raise ChoiceError(f"There is no style {style!r:.80}; {there}.")
         return one_hot(torch.tensor([self.styles.index(style)]), len(self.styles)).float()
 
     def palette_condition(self, like: Image.Image | None = None, **colours: str | None) -> Tensor | None:

@@ -7,8 +7,10 @@ import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
 import httpx
 import numpy as np
 import pytest
@@ -16,11 +18,12 @@ from conftest import picture
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
-from test_app import call, client, encoded
+from test_app import call, client, data_url, encoded
 from test_images import bomb
 
 from cyclegan.images import ImageError
 from cyclegan.space import files
+from cyclegan.space.endpoints import Blocks
 
 __all__ = ["client"]  # the fixture
 NOISE = random.Random(0).randbytes(5000)
@@ -150,6 +153,43 @@ def test_a_raw_request_without_a_picture_is_a_sentence(
         files.read_upload(sent)
     with pytest.raises(ImageError):
         files.read_pair([sent, sent])
+
+
+ODD = [
+    "photo.jpg",
+    5,
+    1.5,
+    True,
+    [],
+    [1],
+    "a" * 100_000,
+    {"path": {"path": 1}},
+    {"path": [1]},
+    {"url": 5},
+    {"size": "x"},
+]
+
+
+@pytest.mark.parametrize("sent", ODD)
+@pytest.mark.parametrize("place", [0, 6])  # the picture, and that which colours are taken from
+def test_what_is_no_picture_at_all_is_a_short_sentence(sent: Any, place: int) -> None:
+    """Plain HTTP gets no word from Gradio where a value is of a wrong kind."""
+    inputs = [{"url": data_url(PHOTO)}, "face", 32, "", "", "", None]
+    inputs[place] = sent
+    with pytest.raises(gr.Error) as caught, Blocks() as blocks:
+        blocks.validate_inputs(
+            SimpleNamespace(inputs=[gr.Image(), *(gr.Textbox() for _ in range(5)), gr.Image()]), inputs
+        )
+    assert re.match("This is not a picture. Send .* Got .*\\.$", caught.value.message)
+    assert len(caught.value.message) < 300
+
+
+@pytest.mark.parametrize("sent", ["photo.jpg", ["a"], {"path": {"path": 1}}])
+def test_plain_http_gets_that_sentence_too(app_url: str, sent: Any) -> None:
+    assert call(app_url, "photo_to_sketch", [sent]).startswith("This is not a picture. Send ")
+    assert call(app_url, "sketch_to_photo", [{"url": data_url(PHOTO)}, "face", 32, "", "", "", sent]).startswith(
+        "This is"
+    )
 
 
 @pytest.mark.parametrize("sent", ["a", 5, {}, [None], [None, None], ["a", "b"], [1, 2, 3]])

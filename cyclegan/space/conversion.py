@@ -150,9 +150,9 @@ def answer(models: Models, direction: Direction, sent: Any, framing: str, size: 
     picture, stem = read_upload(sent)
     size = models.image_size if size is None else size
     if type(size) is not int or not SMALLEST <= size <= LARGEST:
-        raise ImageError(f"size must be from {SMALLEST} to {LARGEST} pixels; got {size!r}.")
+        raise ImageError(f"size must be from {SMALLEST} to {LARGEST} pixels; got {size!r:.80}.")
     if framing not in FRAMINGS:
-        raise ImageError(f"framing must be one of {', '.join(FRAMINGS)}; got {framing!r}.")
+        raise ImageError(f"framing must be one of {', '.join(FRAMINGS)}; got {framing!r:.80}.")
     chosen = choose(picture, framing, None, size)[0]
     given = {name: choice for name, choice in choices.items() if choice}
     converted = models.convert(direction, models.first, chosen.image, size="own", **given)

@@ -1,5 +1,6 @@
 """The endpoints for gradio_client, plain HTTP and MCP: a picture and what is chosen of it in, a picture out."""
 
+import reprlib
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ from ..directions import Direction
 from ..palette import PARTS
 from .conversion import answer
 from .elements import friendly, need
-from .files import FRAMINGS, read_upload
+from .files import FRAMINGS, NO_PICTURE, read_upload
 from .serving import Models
 
 READERS = 8  # pictures that are opened at once, so that a slow one keeps few waiting; one thread converts them
@@ -56,7 +57,17 @@ def endpoint(models: Models, direction: Direction) -> None:
 
 
 class Blocks(gr.Blocks):
-    """Gradio's, in which plain HTTP may leave out what has a default, as gradio_client and MCP may."""
+    """Gradio's, in which plain HTTP may leave out what has a default, as gradio_client and MCP may.
+
+    What is of a wrong kind is refused in a sentence; Gradio (6.31) answers plain HTTP with an error that says nothing.
+    """
 
     def validate_inputs(self, block_fn: Any, inputs: list[Any]) -> None:
         inputs += [block.value for block in block_fn.inputs[len(inputs) :]]
+        for block, given in zip(block_fn.inputs, inputs, strict=False):
+            model = getattr(block, "data_model", None)
+            if model and given is not None:
+                try:
+                    model.model_validate(given, context={"validate_meta": True})
+                except ValueError:
+                    raise gr.Error(f"{NO_PICTURE} Got {reprlib.repr(given)}.", print_exception=False) from None

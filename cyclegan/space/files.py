@@ -18,6 +18,10 @@ OPENED = 640  # pixels of the shorter side to which a picture is opened: enough 
 MAX_RATIO = 8  # of a picture's sides: what is thinner shows no face
 KEPT, SWEPT = 3000, 300  # seconds that files of visitors stay, and between two looks: within the hour all are gone
 QUOTA = 2 * 2**30  # bytes of all their files together
+NO_PICTURE = (
+    'This is not a picture. Send {"path": ...} of a file that was uploaded to this app, or {"url": '
+    '"data:image/png;base64,..."}. Pictures at other addresses are not fetched.'
+)
 Square = list[float]  # left, top and side, each in shorter sides of the picture
 
 
@@ -52,10 +56,7 @@ def read_upload(sent: Any) -> tuple[Image.Image, str]:
             raise ImageError("This picture is no valid base64: send data:image/png;base64,... as its url.") from None
         picture = open_image(content, size=OPENED, apart=True)
     else:
-        raise ImageError(
-            'This is not a picture. Send {"path": ...} of a file that was uploaded to this app, or {"url": '
-            '"data:image/png;base64,..."}. Pictures at other addresses are not fetched.'
-        )
+        raise ImageError(NO_PICTURE)
     if max(picture.size) > MAX_RATIO * min(picture.size):
         raise ImageError(
             f"{name or 'This picture'} is {picture.width} x {picture.height} pixels, which is too thin to show a face. "
@@ -94,7 +95,7 @@ def choose(picture: Image.Image, framing: str, own: Any, size: int) -> list[Fram
         ImageError: there is no such framing, or the square is none.
     """
     if framing not in (*FRAMINGS, "faces", "own"):
-        raise ImageError(f"framing must be {', '.join(FRAMINGS)} or own; got {framing!r}.")
+        raise ImageError(f"framing must be {', '.join(FRAMINGS)} or own; got {framing!r:.80}.")
     if framing != "own":
         return frame(picture, cast(Framing, framing), size)
     if not own:
@@ -108,7 +109,8 @@ def _checked(own: Any) -> Square:
     numbers = isinstance(own, list) and len(own) == 3 and all(type(length) in (int, float) for length in own)
     if not numbers or not all(abs(length) <= MAX_RATIO for length in own) or own[2] <= 0:  # NaN is refused too
         raise ImageError(
-            f"The square must be [left, top, side] in shorter sides of the picture, such as [0, 0.1, 0.8]; got {own!r}."
+            "The square must be [left, top, side] in shorter sides of the picture, such as [0, 0.1, 0.8]; "
+            f"got {own!r:.80}."
         )
     return own
 
