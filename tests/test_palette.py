@@ -82,7 +82,8 @@ def test_the_gradient_moves_the_colours_that_are_read() -> None:
 def test_a_given_palette_holds_what_was_given() -> None:
     palette = make_palette(skin="#ff0000", hair=None, background="black")
     assert palette.tolist() == [[[1, -1, -1, 1], [0, 0, 0, 0], [-1, -1, -1, 1]]]
-    nonsense: list[Any] = ["straw", "", 5, True, ["black"], {}]
+    assert make_palette(hair="rgb(999, 0, 0)").tolist() == make_palette(hair="red").tolist()
+    nonsense: list[Any] = ["straw", "", 5, True, ["black"], {}, f"rgb({'9' * 400}, 0, a)"]
     for colour in nonsense:
         with pytest.raises(ChoiceError, match=r"hair must be a colour such as .*; got "):
             make_palette(hair=colour)
