@@ -161,7 +161,7 @@ def test_no_picture_of_the_server_is_opened_by_its_path(
         data = data[: len(client.config["dependencies"][event]["inputs"])]
         data[place] = sent if kind == "image" else [sent, sent]
         answer = call(app_url, event, data)
-        assert answer is None or "not uploaded to this app" in json.dumps(answer), answer  # None: Gradio refused it
+        assert answer is None or "uploaded to this app" in json.dumps(answer), answer  # None: Gradio refused it
         assert ".png" not in json.dumps(answer), answer
 
 
