@@ -1,6 +1,5 @@
 """The endpoints for gradio_client, plain HTTP and MCP: a picture and what is chosen of it in, a picture out."""
 
-import reprlib
 from collections.abc import Callable
 from typing import Any
 
@@ -70,4 +69,4 @@ class Blocks(gr.Blocks):
                 try:
                     model.model_validate(given, context={"validate_meta": True})
                 except ValueError:
-                    raise gr.Error(f"{NO_PICTURE} Got {reprlib.repr(given)}.", print_exception=False) from None
+                    raise gr.Error(NO_PICTURE, print_exception=False) from None
