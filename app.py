@@ -132,14 +132,14 @@ def hand_over(page: Direction, sent: list[dict[str, Any]] | None) -> tuple[gr.Ta
         return gr.Tabs(selected=page), write(made, stem)
 
 
-def panel_page(name: str, models: Models) -> None:
+def panel_page(name: str, models: Models, *scripts: str, value: Any = None) -> gr.HTML:
     """Build Draw or Live: HTML and JavaScript that talk to `models.live`."""
     starts = sorted(EXAMPLES["sketch"].iterdir()) if name == "draw" else []
     examples = {file.stem: f"examples/{file.relative_to(ROOT / 'examples').as_posix()}" for file in starts}
     with gr.Tab(text(name), id=name):
-        component(
-            name, "words", "stream", apply_default_css=False, size=models.image_size, first=models.first,
-            elem_classes=name, examples=examples,
+        return component(
+            name, "words", "keep", "stream", *scripts, value=value, apply_default_css=False, size=models.image_size,
+            first=models.first, elem_classes=name, examples=examples,
         )  # fmt: skip
 
 
@@ -180,14 +180,18 @@ def build(models: Models) -> gr.Blocks:
         with friendly():
             return models.figures(name)
 
+    def styles(name: str) -> list[str]:
+        with friendly():
+            return models.release(name).styles
+
     with Blocks(title="Face photo ↔ sketch") as demo:
         gr.Markdown(text("title"))
         warm, timer = gr.Markdown(text("warming"), visible=False), gr.Timer(5)
         weights = gr.Dropdown(list(models.offers), value=models.first, label=text("weights"), render=False)
         with gr.Tabs() as tabs:
             pages = {direction: conversion_page(models, direction, weights) for direction in Direction}
-            panel_page("draw", models)
-            panel_page("live", models)
+            panel_page("draw", models, "trace", "replay")
+            live = panel_page("live", models, value=styles(models.first))
             batch_page(models, weights)
         for direction, (_, result, send) in pages.items():
             page = direction.back
@@ -201,6 +205,7 @@ def build(models: Models) -> gr.Blocks:
             figures = gr.Markdown(models.figures(models.first))
             tell = "(name) => { window.chosenWeights = name; dispatchEvent(new Event('weights')); }"  # Draw and Live
             weights.input(None, weights, js=tell)
+            weights.input(styles, weights, live, api_visibility="private", show_progress="hidden")
             weights.input(show_figures, weights, figures, api_visibility="private", concurrency_limit=1)
         for direction in Direction:
             endpoint(models, direction)

@@ -1,16 +1,19 @@
 """The models that many visitors share."""
 
+import json
 import threading
+import time
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import pytest
-from conftest import make_pipeline, picture
+from conftest import ROOT, make_pipeline, picture
 from PIL import Image
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
 from test_images import encoded
 
 from cyclegan import FaceSketchPipeline, translator
@@ -114,3 +117,47 @@ def test_weights_that_are_not_on_offer_are_a_sentence(models: Models, name: Any)
         models.convert(Direction.PHOTO_TO_SKETCH, name, picture(0))
     with pytest.raises(WeightsError, match="not available"):
         models.figures(name)
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("photo_to_cake", "There is no direction 'photo_to_cake'; it is photo_to_sketch or sketch_to_photo."),
+        ("photo_to_sketch?weights=/etc", "The weights '/etc' are not available here"),
+        ("photo_to_sketch?style=bold", "There is no style 'bold'; this release has one style only."),
+        ("photo_to_sketch?weights=embedded weights&style=blond", "this release has bold, fine, soft."),
+        ("sketch_to_photo?weights=embedded weights&style=bold", "Only sketches have a style. Leave out style='bold'"),
+        ("photo_to_sketch?faces=1", "faces is yes, or left out; got '1'."),
+    ],
+)
+def test_what_a_stream_cannot_choose_is_a_sentence_and_the_end(models: Models, address: str, words: str) -> None:
+    with visitor(models).websocket_connect(f"/live/{address}") as socket:
+        assert words in socket.receive_text()
+        with pytest.raises(WebSocketDisconnect) as end:
+            socket.receive_text()
+        assert end.value.code == 1008
+
+
+def test_a_stream_tells_now_and_then_where_the_face_is_and_draws_in_the_style(models: Models) -> None:
+    photo = Image.open(ROOT / "examples/photos/ben.webp").convert("RGB")
+    wide = Image.new("RGB", (400, 300), "grey")
+    wide.paste(photo.resize((200, 200)), (150, 50))
+    with visitor(models).websocket_connect("/live/photo_to_sketch?faces=yes") as socket:
+        for seen in (wide, Image.new("RGB", (400, 300), "grey")):
+            socket.send_bytes(encoded(seen))
+            face = json.loads(socket.receive_text())["face"]
+            if seen is wide:
+                assert face == pytest.approx([150 / 300, 50 / 300, 200 / 300], abs=0.1)
+            else:
+                assert face is None
+            assert socket.receive_bytes()
+            time.sleep(serving.LOOK)
+        socket.send_bytes(encoded(wide))
+        assert "face" in socket.receive_text()
+        assert socket.receive_bytes()
+        socket.send_bytes(encoded(wide))  # at once: there is no look
+        assert socket.receive_bytes()
+    with visitor(models).websocket_connect("/live/photo_to_sketch?weights=embedded weights&style=bold") as socket:
+        socket.send_bytes(encoded(photo))
+        bold = FaceSketchPipeline.from_pretrained(device="cpu").photo_to_sketch(photo, style="bold")
+        assert socket.receive_bytes() == encoded(bold, "JPEG", quality=90)

@@ -1,39 +1,53 @@
 // What Live and Draw share: pictures go to the server over a WebSocket as JPEG, and come back converted, in order.
 // `props` has size, in pixels of a picture to send at first (then that of the answers), and examples {name: URL}.
+//
+// openStream(direction, depth, choices, lost) opens a Stream, or what takes its place on this device. A panel knows this:
+//   depth: how many pictures may be on their way; more than one hides the network, fewer keep the delay short
+//   choices: of the address, such as {style: "bold"}; lost(): is called when the stream has ended by itself
+//   ready: whether a picture may be sent; close()
+//   send(draw): draw(context, size) paints a picture; what it returns is given to found
+//   opened(), shown(milliseconds, resized), found(face, of): set by the panel that wants to know. A face is
+//   [left, top, side] in sides of the picture, or null.
 
 const say = (text) => { find(".status").textContent = text; };
 const made = find(".made");
+const REFUSED = 1008; // the code of WebSockets for "policy violation"
 
 class Stream {
-  // depth: how many pictures may be on their way; more than one hides the network, fewer keep the delay short
-  constructor(direction, depth, lost = () => {}) {
+  constructor(direction, depth, choices = {}, lost = () => {}) {
     const address = new URL(`live/${direction}`, `${window.gradio_config?.root ?? location.origin}/`);
     address.protocol = address.protocol.replace("http", "ws");
-    address.searchParams.set("weights", window.chosenWeights ?? "");
-    this.sent = []; // when each picture on its way was taken
+    const asked = { weights: window.chosenWeights ?? "", ...choices };
+    for (const [name, value] of Object.entries(asked)) address.searchParams.set(name, value);
+    this.sent = []; // of each picture on its way: when it was taken, and what draw returned
     this.depth = depth;
     this.small = Object.assign(document.createElement("canvas"), { width: props.size, height: props.size });
     this.socket = new WebSocket(address);
     this.socket.onopen = () => this.opened?.();
     this.socket.onmessage = ({ data }) => this.receive(data);
-    this.socket.onclose = () => { if (!this.closed) { this.closed = true; say(words.lost); lost(); } };
+    this.socket.onclose = ({ code }) => {
+      if (this.closed) return;
+      this.closed = true;
+      lost();
+      if (code !== REFUSED) say(words.lost); // else the server has said why
+    };
   }
 
   get ready() {
     return this.socket.readyState === WebSocket.OPEN && this.sent.length < this.depth;
   }
 
-  // draw: paints the picture into a square context of the given size
   send(draw) {
-    this.sent.push(performance.now());
+    const since = performance.now();
     const context = this.small.getContext("2d");
     context.imageSmoothingQuality = "high";
-    draw(context, this.small.width);
+    this.sent.push({ since, of: draw(context, this.small.width) });
     this.small.toBlob((blob) => { if (!this.closed) this.socket.send(blob); }, "image/jpeg", 0.92);
   }
 
   async receive(data) {
-    const since = this.sent.shift();
+    if (data[0] === "{") return this.found?.(JSON.parse(data).face, this.sent[0].of); // its picture follows
+    const { since } = this.sent.shift() ?? {};
     if (typeof data === "string") return say(data); // a sentence: what went wrong
     const picture = await createImageBitmap(data);
     if (this.closed) return;
@@ -54,8 +68,8 @@ class Stream {
 // What can take a stream's place: pictures are converted on this device, by the page of docs/device.md that the app has
 // beside it. Gradio's page lacks the headers for threads, so it is one thread, or WebGPU.
 class Device {
-  constructor(direction, depth) {
-    Object.assign(this, { direction, depth, waiting: 0 });
+  constructor(direction, depth, choices = {}) {
+    Object.assign(this, { direction, depth, choices, waiting: 0 });
     this.small = Object.assign(document.createElement("canvas"), { width: props.size, height: props.size });
     findDevice(direction).then(() => this.opened?.(), refuse); // until then nothing is sent, not to the server either
   }
@@ -72,7 +86,8 @@ class Device {
     draw(context, props.size);
     try {
       const image = await createImageBitmap(this.small);
-      const answer = await device.runner.convert(this.direction, image, { width: props.size, height: props.size });
+      const condition = this.choices.style ? device.styles.map((name) => Number(name === this.choices.style)) : null;
+      const answer = await device.runner.convert(this.direction, image, { width: props.size, height: props.size, condition });
       if (this.closed) return;
       Object.assign(made, { width: props.size, height: props.size });
       made.getContext("2d").putImageData(answer.made, 0, 0);
@@ -105,6 +120,7 @@ const startDevice = async (direction) => {
   const base = new URL("device/", `${window.gradio_config?.root ?? location.origin}/`);
   const { Runner, measure, offers } = await import(new URL("modules/engine.js", base));
   const release = await (await fetch(new URL("release.json", base))).json();
+  device.styles = release.controls.styles;
   const start = (engine) => new Runner(release, base.href, engine);
   const engines = (await offers()).filter(({ threads }) => threads === 1);
   const { fastest, times } = await measure(engines, start, direction, props.size);

@@ -2,9 +2,12 @@
 
 import asyncio
 import io
+import json
+import math
 import re
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import lru_cache, partial
@@ -17,14 +20,45 @@ from PIL import Image
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ..directions import Direction
+from ..faces import find_face
 from ..hub.client import HTTP_ERRORS, list_revisions, split_revision
 from ..images import ImageError, open_image
+from ..palette import ChoiceError
 from ..pipeline import FaceSketchPipeline
 from ..release import EMBEDDED, HubUnreachableError, WeightsError
 
 MAX_FRAME = 2**20  # bytes of a picture of a live stream
 LIVE_PIXELS = 4_000_000  # of it: more than a camera's frame has
+LOOK = 0.3  # seconds between two looks for the face in a live stream
 Result = TypeVar("Result")
+
+
+def stream_choices(direction: str, asked: Mapping[str, str], pipe: FaceSketchPipeline) -> dict[str, Any]:
+    """What the address of a live stream chooses, as the pipeline's method of this direction takes it.
+
+    Raises:
+        ChoiceError: there is no such direction, style or answer to `faces`.
+    """
+    if direction not in [*Direction]:
+        raise ChoiceError(f"There is no direction {direction!r:.80}; it is {' or '.join(Direction)}.")
+    if (faces := asked.get("faces", "")) not in ("", "yes"):
+        raise ChoiceError(f"faces is yes, or left out; got {faces!r:.80}.")
+    style = asked.get("style")
+    if not style:
+        return {}
+    if Direction(direction).target != "sketch":
+        raise ChoiceError(f"Only sketches have a style. Leave out style={style!r:.80}, or ask for photo_to_sketch.")
+    pipe.style_condition(style)
+    return {"style": style}
+
+
+def place_face(picture: Image.Image) -> list[float] | None:
+    """Find the largest face: left, top and side of its square in shorter sides of the picture."""
+    found = find_face(picture)
+    if found is None:
+        return None
+    x, y, side = (length / min(picture.size) for length in found)
+    return [round(length, 3) for length in (x - side / 2, y - side / 2, side)]
 
 
 class Models:
@@ -137,29 +171,41 @@ class Models:
         """Convert the pictures of a stream in order. Each JPEG is answered with a JPEG, or a sentence on an error.
 
         A client sends the next picture when an answer arrives, so it always sends its newest, and viewers take turns.
+        The address may choose `weights`, the `style` of sketches and `faces=yes`: a few times a second, an answer then
+        follows the JSON {"face": [left, top, side]} in shorter sides of the picture that was sent, or {"face": null}.
         """
-        direction, name = socket.path_params["direction"], socket.query_params.get("weights") or self.first
         await socket.accept()
-        if direction not in [*Direction] or name not in self.offers:
-            await socket.close(1008, "Unknown direction or weights.")
+        direction, asked = socket.path_params["direction"], socket.query_params
+        name = asked.get("weights") or self.first
+        try:
+            choices = await asyncio.wrap_future(self.run(partial(stream_choices, direction, asked), name))
+        except (ChoiceError, WeightsError) as error:
+            await socket.send_text(str(error))
+            await socket.close(1008)
             return
+        next_look = 0.0 if asked.get("faces") else math.inf
 
-        def decode(data: bytes | None) -> Image.Image:
+        def decode(data: bytes | None, look: bool) -> tuple[Image.Image, str]:
             if data is None:
                 raise ImageError("This is text. Send each picture as the bytes of a JPEG or PNG file.")
             if len(data) > MAX_FRAME:
                 raise ImageError(f"A picture of {len(data):,} bytes is too large for a live stream.")
-            return open_image(data, limit=LIVE_PIXELS, apart=True)
+            picture = open_image(data, limit=LIVE_PIXELS, apart=True)
+            return picture, json.dumps({"face": place_face(picture)}) if look else ""
 
         def answer(picture: Image.Image, pipe: FaceSketchPipeline) -> bytes:
             converted = io.BytesIO()
-            getattr(pipe, direction)(picture).save(converted, "JPEG", quality=90)
+            getattr(pipe, direction)(picture, **choices).save(converted, "JPEG", quality=90)
             return converted.getvalue()
 
         with suppress(WebSocketDisconnect):
             while (message := await socket.receive())["type"] == "websocket.receive":
+                look = time.monotonic() >= next_look
                 try:
-                    picture = await asyncio.wrap_future(self._decoders.submit(decode, message.get("bytes")))
+                    picture, face = await asyncio.wrap_future(self._decoders.submit(decode, message.get("bytes"), look))
+                    if look:
+                        await socket.send_text(face)
+                        next_look = time.monotonic() + LOOK
                     await socket.send_bytes(await asyncio.wrap_future(self.run(partial(answer, picture), name)))
                 except (ImageError, WeightsError) as error:
                     await socket.send_text(str(error))
