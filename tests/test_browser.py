@@ -542,6 +542,7 @@ def test_every_page_fits_the_screen_and_names_its_controls(
             page.screenshot(path=SCREENSHOTS / f"{name}-{tab.lower().replace(' ', '-')}.png", full_page=True)
             assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
             if tab in ("Draw", "Live"):
+                page.evaluate("scrollTo(0, 0)")
                 for square in page.locator("[role=tabpanel]:visible .frame").all():
                     box = square.bounding_box()
                     assert box
