@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, run
+from PIL import Image
 
+from benchmarks import kinds
 from benchmarks.compare_losses import largest_differences
 
 
@@ -64,3 +66,12 @@ def test_the_largest_difference_of_each_loss_is_found() -> None:
     before = [{"cycle_photo": "0.5", "paired_photo": "", "pairs_per_second": "7"}] * 2
     after = [before[0], {"cycle_photo": "0.25", "paired_photo": "", "pairs_per_second": "9", "cycle_new": "1"}]
     assert largest_differences(before, after) == {"cycle_photo": 0.25, "paired_photo": 0}
+
+
+def test_every_kind_of_picture_is_on_the_sheet(release: Path, tmp_path: Path) -> None:
+    kinds.main(str(release), tmp_path / "kinds.webp")
+    sheet = Image.open(tmp_path / "kinds.webp").convert("L")
+    assert sheet.size == (9 * 164, 3 * 344)
+    results = [sheet.crop((x * 164, y * 344 + 180, x * 164 + 160, y * 344 + 340)) for y in range(3) for x in range(9)]
+    blank = [number for number, made in enumerate(results) if made.getextrema() == (255, 255)]
+    assert blank == [25], "only the blank page comes back blank"
