@@ -2,14 +2,17 @@
 
 import json
 import re
+import shutil
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, run
 from PIL import Image
 
-from benchmarks import kinds
+from benchmarks import blind, condition, faces, kinds
 from benchmarks.compare_losses import largest_differences
+from cyclegan.training.config import TrainConfig
 
 
 def test_the_training_benchmark_prints_one_json_object() -> None:
@@ -75,3 +78,57 @@ def test_every_kind_of_picture_is_on_the_sheet(release: Path, tmp_path: Path) ->
     results = [sheet.crop((x * 164, y * 344 + 180, x * 164 + 160, y * 344 + 340)) for y in range(3) for x in range(9)]
     blank = [number for number, made in enumerate(results) if made.getextrema() == (255, 255)]
     assert blank == [25], "only the blank page comes back blank"
+
+
+def test_a_blind_look_hides_the_order_and_counts_the_choices(
+    tmp_path: Path, release: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for domain in ("photos", "sketches"):
+        (tmp_path / domain).mkdir()
+        for name in ("anna", "ben"):
+            shutil.copy(ROOT / f"examples/{domain}/{name}.webp", tmp_path / domain)
+    folder = tmp_path / "blind"
+    blind.make(tmp_path, str(release), "embedded", folder, size=64)
+    key = json.loads((folder / "key.json").read_text())["rows"]
+    assert {row["direction"] for row in key.values()} == {"photo_to_sketch", "sketch_to_photo"}
+    assert Image.open(folder / "02.png").size == (3 * 64 + 16, 64)
+    page = (folder / "index.html").read_text()
+    assert 'src="02.png"' in page and "embedded" not in page and str(release) not in page
+    news = {number: next(side for side in ("left", "right") if row[side] == "new") for number, row in key.items()}
+    (folder / "choices.json").write_text(json.dumps(news | {"2": "neither"}))
+    blind.count(folder / "choices.json")
+    assert (
+        "both directions: old 0, new 1, neither 1; as many for the new one by chance: 50.0%" in capsys.readouterr().out
+    )
+    with pytest.raises(FileExistsError):  # the choices are kept
+        blind.make(tmp_path, str(release), "embedded", folder)
+
+
+def test_the_cost_of_a_condition_is_a_ratio(capsys: pytest.CaptureFixture[str]) -> None:
+    condition.main(32, 1, ("torch",))
+    rows = re.findall(r"^\| torch \| (\w+) \| [\d.]+ \| [\d.]+ \| [\d.]+ \|$", capsys.readouterr().out, re.MULTILINE)
+    assert rows == ["sketch", "photo"]
+
+
+def test_the_face_finder_is_measured_on_faces_laid_into_scenes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "behind").mkdir()
+    Image.new("RGB", (64, 48), "lightgrey").save(tmp_path / "behind/grey.png")
+    squares = {"photos": {str(ROOT / "examples/photos/ben.webp"): (0.5, 0.5, 1.0, 0.0)}}
+    (tmp_path / "faces.json").write_text(json.dumps(squares))
+    faces.main(tmp_path / "faces.json", tmp_path / "behind")
+    printed = capsys.readouterr().out
+    assert "| 0.3, tilt 20 | 1 | 0 |" in printed
+    assert len(re.findall(r"^\| .* ms \|$", printed, re.MULTILINE)) == 13
+
+
+@pytest.mark.parametrize("recipe", ["embedded.sh", "gpu.sh"])
+def test_the_flags_of_a_recipe_exist(recipe: str) -> None:
+    text = re.sub(
+        r"(?m)^ *#.*|accelerate launch|[^ ]*xargs.*|.*--json.*|.*cyclegan (convert|evaluate).*",
+        "",
+        (ROOT / "recipes" / recipe).read_text(),
+    )
+    flags = {flag.removeprefix("no-").replace("-", "_") for flag in re.findall(r" \(?--([a-z-]+)", text)}
+    assert flags and flags <= {*TrainConfig.__dataclass_fields__} | {"size", "batch", "style", "weights", "out"}, flags

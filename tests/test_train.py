@@ -412,6 +412,8 @@ def test_a_preset_gives_the_defaults_and_flags_win() -> None:
     config = read_flags(["--data", "faces", "--preset=seed"])
     assert (config.image_size, config.batch_size, config.epochs, config.identity_weight) == (64, 256, 15, 0.0)
     assert changed_flags(config)["--padding"] == "zero"
+    config = read_flags(["--data", "faces", "--preset", "released", "--no-compact", "--zoom", "1", "2"])
+    assert (config.width, config.palette_weight, config.compact, config.zoom) == (32, 5.0, False, (1.0, 2.0))
 
 
 def test_the_recipe_of_a_card_can_be_typed_again() -> None:

@@ -47,8 +47,9 @@ class TrainConfig:
     """The column with the photos, in a data set on the Hub or in shards."""
     sketch_column: str = "sketch"
     """The column with the sketches."""
-    preset: Literal["none", "seed", "reference"] = "none"
-    """The recipe that sets the defaults of the other flags: seed is a minimal CycleGAN, reference is the paper's."""
+    preset: Literal["none", "released", "seed", "reference"] = "none"
+    """The recipe that sets the defaults of the other flags: released is that of the embedded weights, for data with
+    pairs; seed is a minimal CycleGAN; reference is the paper's."""
     output: Path = Path("runs/faces")
     """Folder for the releases (epoch-0001, ..., latest, best), the states to resume from, losses.csv, figures.csv."""
     image_size: int = 64
@@ -176,6 +177,26 @@ class TrainConfig:
 
 PRESETS: dict[str, dict[str, Any]] = {
     "none": {},
+    "released": {
+        "image_size": 256,
+        "batch_size": 2,
+        "learning_rate": 1e-4,
+        "width": 32,
+        "blocks": 6,
+        "compact": True,
+        "upsample": "resize",
+        "grey_sketches": True,
+        "discriminator_width": 32,
+        "spectral_norm": True,
+        "identity_weight": 0.0,
+        "paired_weight": 24.0,
+        "palette": True,
+        "palette_weight": 5.0,
+        "zoom": (1.0, 1.25),
+        "line_sketches": 0.25,
+        "relight": 0.3,
+        "reconstruction_noise": 0.02,
+    },  # without --perceptual-weight 1, which downloads a network, and --style-pattern, which is the data's
     "seed": {"padding": "zero", "identity_weight": 0.0, "pool_size": 0, "ema_decay": 0.0, "decay_from": 1.0},
     "reference": {"image_size": 256, "batch_size": 1, "epochs": 200, "ema_decay": 0.0},
 }
