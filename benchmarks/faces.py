@@ -48,7 +48,8 @@ def scenes(
         else:
             side = scale * WIDTH
             scene = backgrounds[rng.integers(len(backgrounds))].resize((WIDTH, HEIGHT))
-            centre = rng.uniform(side / 2, WIDTH - side / 2), rng.uniform(*sorted((side / 2, HEIGHT - side / 2)))
+            low, high = sorted((side / 2, HEIGHT - side / 2))
+            centre = rng.uniform(side / 2, WIDTH - side / 2), rng.uniform(low, high)
             mask = Image.new("L", picture.size, 255).rotate(-turn, expand=True)
             turned = picture.rotate(-turn, BICUBIC, expand=True)
             corner = round(centre[0] - dx - turned.width / 2), round(centre[1] - dy - turned.height / 2)
