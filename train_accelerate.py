@@ -332,8 +332,7 @@ def run(config: TrainConfig, accelerator: Accelerator, stop: Event) -> Uploads |
         except DataError as error:  # a share that is away, or a full disk
             if not step:
                 raise
-            if main_process:
-                save({name: part.state_dict() for name, part in state.items()})
+            save({name: part.state_dict() for name, part in state.items()})  # by any process: all hold the same
             raise DataError(f"{error} The state after step {step} is saved: continue with --resume.") from None
         for part, drawn in zip(parts, due, strict=True):
             batch = batches.crop(drawn, accelerator.device)

@@ -102,11 +102,13 @@ def evaluate(
     groups: Path | None = None,
     identity: bool = False,
     perceptual_network: Path | None = None,
+    swap_domains: bool = False,
 ) -> int:
     """Measure likeness, cycle and speed of a model on paired pictures, in both directions. See docs/evaluation.md.
 
     Args:
-        data: A folder with `photos` and `sketches`; files with the same name are a pair. For fs2k, FS2K's own folder.
+        data: A folder with `photos` and `sketches`; files with the same name are a pair. A data set with testA and
+            testB, or with pairs side by side, is read too. For fs2k, FS2K's own folder.
         weights: A release: a folder, or a repository on the Hub. Default: the embedded weights.
         json_: File for all measurements, including the figures of every picture.
         html: File for a self-contained page with the tables and all pictures.
@@ -124,10 +126,11 @@ def evaluate(
             value are given apart.
         identity: Also measure whether the person can still be recognised.
         perceptual_network: A safetensors file of VGG16, as in training, for a KID of its features.
+        swap_domains: Whether the photos are testB, or the right halves.
     """
     pipe = FaceSketchPipeline.from_pretrained(weights, engine=engine)
     page = Page() if html else None
-    loaded = load(data, protocol, pipe.image_size, size, style_pattern, groups)
+    loaded = load(data, protocol, pipe.image_size, size, style_pattern, groups, swap_domains)
     report = make_report(
         pipe,
         loaded.pairs,

@@ -58,6 +58,18 @@ def test_the_inference_benchmark_prints_a_row_for_each_model_size_and_engine(rel
         assert row["ratio"] == pytest.approx(reference["ms_p50"] / row["ms_p50"], abs=0.05, rel=0.05)
 
 
+def test_the_soak_counts_what_visitors_get_while_others_misbehave(release: Path) -> None:
+    flags = ("--visitors", "2", "--seconds", "4", "--pause", "0.1")
+    result = run("-W", "ignore", "-m", "benchmarks.soak", "--weights", release, *flags, cwd=ROOT)
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert (report["clients"], report["misbehaving"]) == (6, 4)
+    assert report["attacked"]["answers"] > 0
+    assert report["bad_requests"] >= 4
+    assert (report["wrong"], report["errors"], report["tracebacks_in_the_log"]) == (0, [], 0)
+    assert report["at_start"].keys() == {"memory_mb", "memory_mb_with_children", "descriptors", "files"}
+
+
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs the history of the repository")
 def test_a_commit_has_the_losses_of_itself() -> None:
     result = run("-m", "benchmarks.compare_losses", "HEAD", "HEAD", "--steps", "1", cwd=ROOT)

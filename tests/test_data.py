@@ -20,6 +20,7 @@ from cyclegan.data.cache import Pictures
 from cyclegan.data.check import check
 from cyclegan.data.layouts import DataSet
 from cyclegan.data.sources import DataError, find_images, find_styles, match_names
+from cyclegan.evaluation import loading
 from cyclegan.evaluation.pairs import load_pairs
 from cyclegan.images import ImageError, normalise
 from cyclegan.palette import read_palette
@@ -114,6 +115,27 @@ def test_pairs_side_by_side_are_halves_of_one_file(tmp_path: Path) -> None:
         "round."
     ]
     assert check(data)[1]
+
+
+@pytest.mark.parametrize("kind", ["letters", "halves"])
+def test_the_layouts_of_others_are_measured_on_too(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if kind == "letters":
+        for folder in ("trainA", "trainB", "testA", "testB"):
+            fill(tmp_path / folder, f"{folder[-1]}.png" if "train" in folder else "1.png")
+        picture(9, (20, 20)).save(tmp_path / "testB/1.png")
+    else:
+        for split in ("train", "test"):
+            fill(tmp_path / split, "1.png", width=40)
+    photos = []
+    for swapped in (False, True):
+        pairs = loading.load(tmp_path, "square", 32, swap_domains=swapped).pairs
+        assert pairs.names == ["1"]
+        photos.append(pairs.original("photo", "sketch", slice(None)))
+        assert capsys.readouterr().err.startswith("The photos are ")
+    assert not torch.equal(*photos)
+    assert torch.equal(pairs.original("sketch", "photo", slice(None)), photos[0])
 
 
 def test_the_domains_may_lie_anywhere(tmp_path: Path) -> None:

@@ -293,9 +293,12 @@ def test_without_its_packages_training_says_what_to_install(tmp_path: Path) -> N
     assert result.stderr.startswith("Training needs the package accelerate: pip install 'cyclegan[train]'")
 
 
+@pytest.mark.parametrize("main", [True, False])
 def test_a_run_whose_pictures_are_away_saves_what_it_has(
-    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, main: bool
 ) -> None:
+    """Whichever process meets it: the others wait for it and cannot save."""
+    monkeypatch.setattr(Accelerator, "is_main_process", main)
     read = UnpairedBatches.read
 
     def away(batches: UnpairedBatches, step: int, part: slice) -> Any:

@@ -1,9 +1,11 @@
 """Load what the command `evaluate` measures on: the pairs, their styles and what is known of them."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ..data.layouts import DataSet, find_layout
 from ..data.sources import DataError, find_pairs, find_styles
 from .groups import read_annotations
 from .pairs import SIZE, PairSource, Squares, load_pairs
@@ -28,6 +30,7 @@ def load(
     size: int | None = None,
     style_pattern: str | None = None,
     groups: Path | None = None,
+    swap_domains: bool = False,
 ) -> Loaded:
     """Load pairs of test pictures. The arguments are those of the command.
 
@@ -46,6 +49,13 @@ def load(
         attributes = [annotations[number] for number in kept]
         # As those name the files who train on it: the official names do not tell the style
         names = [f"{name}_style{one['style'] + 1}" for name, one in zip(pairs.names, attributes, strict=True)]
+    elif protocol == "square" and find_layout(data).kind != "folders":  # A and B, or side by side
+        found_in = DataSet(str(data), swap_domains=swap_domains)
+        for note in found_in.notes():
+            print(note, file=sys.stderr)
+        read = load_pairs(found_in.test_pairs(), max(size or SIZE, working_size))
+        pairs = Squares(read.photos, read.sketches, working_size, size or SIZE, read.names, read.skipped)
+        attributes, names = [{} for _ in pairs.names], pairs.names
     else:
         files = find_pairs(*_folders(data))
         names = [sketch.relative_to(data / "sketches").with_suffix("").as_posix() for _, sketch in files]

@@ -54,7 +54,7 @@ def save_state(states: Path, step: int, tree: Tree, facts: dict[str, Any], keep:
         partial.write_bytes(save(tensors, {name: json.dumps(value, default=str) for name, value in header.items()}))
     point("latest", target)
     for old in list_states(states)[:-keep]:
-        old.unlink()
+        old.unlink(missing_ok=True)  # another process may have done so
     return target
 
 
