@@ -159,9 +159,9 @@ def cartoon(anime: bool) -> Image.Image:
 def kinds(pipe: FaceSketchPipeline) -> dict[str, tuple[str, Kind]]:
     """The name of each kind, what it is made into, and how to make it."""
     drawn = {name: draw_face(*numbers) for name, numbers in FACES.items()}
-    looks = {"skin": "#d9a98a", "hair": "#3a281c", "background": "#9fb0b8"}
+    sitters = [drawn[name] for name in ("anna", "ben", "clara", "grace")]
     anna, ben, clara, grace = pipe.sketch_to_photo(
-        [drawn[name] for name in ("anna", "ben", "clara", "grace")], size=512, **looks
+        sitters, size=512, skin="#d9a98a", hair="#3a281c", background="#9fb0b8"
     )
     grey = ImageOps.grayscale(ben)
     photos: dict[str, Kind] = {
