@@ -66,7 +66,8 @@ class FaceFinder(nn.Module):
 
 
 @cache
-def _finder() -> FaceFinder:
+def load_finder() -> FaceFinder:
+    """The finder with its weights, in eval mode; the same one for everybody."""
     finder = FaceFinder()
     finder.load_state_dict({name: tensor.float() for name, tensor in load_file(WEIGHTS).items()})
     return finder.eval()
@@ -84,7 +85,7 @@ def _search(grey: Image.Image) -> list[Face]:
     field = np.zeros((SEARCHED, SEARCHED), np.float32)
     left, top = (SEARCHED - grey.width) // 2, (SEARCHED - grey.height) // 2
     field[top : top + grey.height, left : left + grey.width] = standardise(np.asarray(grey))
-    heat, *values = _finder()(torch.from_numpy(field)[None, None])[0].numpy()
+    heat, *values = load_finder()(torch.from_numpy(field)[None, None])[0].numpy()
     heat = 1 / (1 + np.exp(-heat))
     faces: list[Face] = []
     for row, column in sorted(np.argwhere(heat >= GUESS).tolist(), key=lambda cell: -heat[cell[0], cell[1]]):

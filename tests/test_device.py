@@ -15,17 +15,21 @@ import httpx
 import numpy as np
 import pytest
 import torch
+from axe_playwright_python.sync_playwright import Axe
 from conftest import ROOT, command, picture
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from test_faces import scene
+from test_prepare import SPOILED, image_of
 
 from benchmarks.browser import Server, serving
 from benchmarks.live import film, find_chromium
 from cyclegan import FaceSketchPipeline
 from cyclegan.engines.build import EngineError, run_onnxruntime
 from cyclegan.engines.onnx import sample
-from cyclegan.engines.wasm import write_graph
-from cyclegan.engines.web import fetch_runtime
+from cyclegan.engines.wasm import write_finder, write_graph
+from cyclegan.engines.web import export_web, fetch_runtime
+from cyclegan.faces import SEARCHED, find_faces, fit_square, load_finder
 from cyclegan.networks import Generator
 
 CHROMIUM = find_chromium()
@@ -54,6 +58,14 @@ def test_a_graph_for_the_browser_is_its_generator(tmp_path: Path, generator: Gen
         pictures = sample(1, 128)[..., :height, :width].contiguous()
         with torch.inference_mode():
             assert (engine(pictures) - generator(pictures)).abs().max() < 1e-4
+
+
+def test_the_finder_for_the_browser_is_the_finder(tmp_path: Path) -> None:
+    write_finder(load_finder(), tmp_path / "finder.onnx")
+    picture = torch.randn(1, 1, SEARCHED, SEARCHED, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        found = run_onnxruntime(tmp_path / "finder.onnx")(picture)
+        assert (found - load_finder()(picture)).abs().max() < 1e-3
 
 
 @pytest.fixture(scope="module")
@@ -142,11 +154,81 @@ def test_both_ways_are_converted_as_in_python(
     page = visit(context, server.url)
     for direction in DIRECTIONS:
         made = give(page, direction, tmp_path / "mine.png")
-        assert difference(made, getattr(pipe, direction)(picture(3, (32, 32)), prepare=False)) < 0.004
+        with pytest.warns(UserWarning, match="No face"):
+            assert difference(made, getattr(pipe, direction)(picture(3, (32, 32)), framing="face")) < 0.004
     threads = page.locator("select.engine option").all_inner_texts()
     assert len(threads) == (2 if host == "isolated" and (os.cpu_count() or 1) > 1 else 1)
     page.locator("#sketch_to_photo .back").click()
     expect(page.locator("#sketch_to_photo .again canvas")).to_have_count(3)
+
+
+@pytest.fixture(scope="module")
+def embedded(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Any]]:
+    """The embedded weights, served as a page, and as a pipeline."""
+    pipe = FaceSketchPipeline.from_pretrained(device="cpu")
+    out = tmp_path_factory.mktemp("embedded") / "out"
+    export_web(pipe, out)
+    with serving(out) as server:
+        yield server, pipe
+
+
+SQUARE = """box => {
+  const given = box.parentElement.querySelector('canvas.given');
+  const canvas = given.getBoundingClientRect();
+  const scale = Math.min(canvas.width / given.width, canvas.height / given.height);
+  const [left, top] = [(canvas.width - given.width * scale) / 2, (canvas.height - given.height * scale) / 2];
+  const shown = box.getBoundingClientRect();
+  return [shown.left - canvas.left - left, shown.top - canvas.top - top, shown.width].map((length) => length / scale);
+}"""
+
+
+def test_a_face_is_framed_drawn_and_coloured_as_in_python(
+    embedded: tuple[Server, Any], context: BrowserContext, tmp_path: Path
+) -> None:
+    server, pipe = embedded
+    context.add_init_script("localStorage.size = 256")  # on a busy machine the page would choose a smaller one
+    page = visit(context, server.url)
+    scenes = [scene(("photos/ben", 300, (850, 450), 0)), scene(("photos/grace", 300, (450, 400), 25))]
+    scenes[1] = scenes[1].point(lambda value: value // 6)
+    panel = page.locator("#photo_to_sketch")
+    for count, image in enumerate(scenes, 1):
+        image.save(tmp_path / "scene.png")
+        made = give(page, "photo_to_sketch", tmp_path / "scene.png", count)
+        # In the dark the square may be a pixel away, and so each line
+        assert difference(made, pipe.photo_to_sketch(image, framing="face")) < (0.004 if count == 1 else 0.06)
+        (face,) = find_faces(image)
+        square = panel.locator(".square").evaluate(SQUARE)
+        assert square == pytest.approx(fit_square(image.size, face.x, face.y, face.side), abs=2)
+        expect(page.locator(".status")).to_have_text(TEXTS["ready_sketch"])
+    style = pipe.styles[-1]
+    panel.get_by_label(TEXTS["style"]).select_option(label=style)
+    expect(panel).to_have_attribute("data-count", "3", timeout=30_000)
+    styled = pixels(page, "#photo_to_sketch canvas.made")
+    assert difference(styled, pipe.photo_to_sketch(scenes[1], framing="face", style=style)) < 0.06
+    assert difference(styled, made) > 0.01
+
+    kraft = image_of(SPOILED["kraft"]).resize((300, 300))
+    kraft.save(tmp_path / "kraft.png")
+    made = give(page, "sketch_to_photo", tmp_path / "kraft.png")
+    assert difference(made, pipe.sketch_to_photo(kraft, framing="face")) < 0.004
+    panel = page.locator("#sketch_to_photo")
+    panel.get_by_label(TEXTS["skin"]).last.fill("#402010")
+    expect(panel).to_have_attribute("data-count", "2", timeout=30_000)
+    coloured = pixels(page, "#sketch_to_photo canvas.made")
+    assert difference(coloured, pipe.sketch_to_photo(kraft, framing="face", skin="#402010")) < 0.004
+    assert difference(coloured, made) > 0.02
+
+
+def test_no_face_and_nothing_in_a_picture_are_said(plain: Server, context: BrowserContext, tmp_path: Path) -> None:
+    page = visit(context, plain.url)
+    told = page.locator("#photo_to_sketch .told")
+    for count, (image, key) in enumerate(((picture(3, (90, 60)), "no_face"), (Image.new("RGB", (90, 60)), "blank")), 1):
+        image.save(tmp_path / "mine.png")
+        made = give(page, "photo_to_sketch", tmp_path / "mine.png", count)
+        expect(told).to_have_text(TEXTS[key])
+        expect(page.locator(".status")).to_have_text(TEXTS[key])
+    assert made.getextrema() == ((255, 255),) * 3
+    expect(page.locator("#photo_to_sketch .square")).to_be_visible()
 
 
 def test_nothing_leaves_the_device_and_the_page_works_offline(
@@ -272,12 +354,10 @@ def test_a_camera_that_is_refused_is_a_sentence(plain: Server, context: BrowserC
     expect(page.locator(".status")).to_have_text(TEXTS[key])
 
 
-@pytest.mark.parametrize(("width", "theme"), [(390, "dark"), (1280, "light")])
-def test_the_page_fits_the_screen_and_names_its_controls(
-    browser: Browser, plain: Server, width: int, theme: Any
-) -> None:
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_fits_the_screen_and_is_accessible(browser: Browser, plain: Server, width: int) -> None:
     SCREENSHOTS.mkdir(exist_ok=True)
-    with browser.new_context(viewport={"width": width, "height": 844}, color_scheme=theme) as context:
+    with browser.new_context(viewport={"width": width, "height": 844}) as context:
         page = visit(context, plain.url)
         for tab in page.get_by_role("tab").all():
             tab.click()
@@ -285,7 +365,11 @@ def test_the_page_fits_the_screen_and_names_its_controls(
             if name in DIRECTIONS:
                 page.locator(f"#{name} .starts button").nth(1).click()
                 expect(page.locator(f"#{name}")).to_have_attribute("data-count", "1", timeout=20_000)
-            page.screenshot(path=SCREENSHOTS / f"device-{width}-{name}.png", full_page=True)
+            for theme in ("light", "dark"):
+                page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+                page.screenshot(path=SCREENSHOTS / f"device-{width}-{name}-{theme}.png", full_page=True)
+                found = Axe().run(page).response["violations"]
+                assert not [one["id"] for one in found if one["impact"] in ("serious", "critical")]
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             box = tab.bounding_box()
             assert box
@@ -294,6 +378,10 @@ def test_the_page_fits_the_screen_and_names_its_controls(
                 .filter((e) => e.offsetParent && !(e.ariaLabel || e.textContent.trim() || e.labels?.length || e.title))
                 .map((e) => e.outerHTML.slice(0, 200))"""
             assert not page.evaluate(nameless)
+            small = """[...document.querySelectorAll(':is(button, select, input:not([type=file]), label:has(input))')]
+                .filter((e) => e.offsetParent && Math.min(e.offsetWidth, e.offsetHeight) < 44 && !e.closest('label'))
+                .map((e) => e.outerHTML.slice(0, 200))"""
+            assert not page.evaluate(small)
 
 
 @pytest.mark.parametrize("language", sorted(file.stem for file in (ROOT / "web/texts").glob("*.json")))

@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from ..faces import SEARCHED
 
 # Winograd's F(4 x 4, 3 x 3), Lavin & Gray 2015, https://arxiv.org/abs/1509.09308, equation 15
 TILE = 4
@@ -230,13 +233,50 @@ class Writer(Graph):
 
 def write_graph(generator: Any, path: Path) -> None:
     writer = Writer(generator)
-    result = writer.write()
-    writer.nodes.append(helper.make_node("Identity", [result], ["result"]))
-    inputs = [helper.make_tensor_value_info("picture", TensorProto.FLOAT, [1, 3, "height", "width"])]
+    inputs = {"picture": [1, 3, "height", "width"]}
     if count := getattr(generator, "conditions", 0):
-        inputs.append(helper.make_tensor_value_info("condition", TensorProto.FLOAT, [1, count]))
-    output = helper.make_tensor_value_info("result", TensorProto.FLOAT, [1, 3, "height", "width"])
-    graph = helper.make_graph(writer.nodes, "generator", inputs, [output], writer.tensors)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+        inputs["condition"] = [1, count]
+    _save(writer, writer.write(), inputs, [1, 3, "height", "width"], path)
+
+
+def write_finder(finder: Any, path: Path) -> None:
+    """Layer by layer, as `FaceFinder.forward`, for one `picture` of the side that is searched."""
+    graph = Graph()
+
+    def run(x: str, layer: Any) -> str:
+        match layer:
+            case nn.Sequential():
+                for part in layer:
+                    x = run(x, part)
+            case nn.Conv2d():
+                bias = [] if layer.bias is None else [graph.weight(layer.bias)]
+                pads = [*layer.padding, *layer.padding]
+                x = graph.op("Conv", x, graph.weight(layer.weight), *bias, strides=layer.stride, pads=pads)
+            case nn.BatchNorm2d():
+                values = layer.weight, layer.bias, layer.running_mean, layer.running_var
+                x = graph.op("BatchNormalization", x, *map(graph.weight, values), epsilon=layer.eps)
+            case nn.ReLU():
+                x = graph.op("Relu", x)
+        return x
+
+    def double(x: str) -> str:
+        nearest = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
+        return graph.op("Resize", x, "", graph.constant([1, 1, 2, 2]), **nearest)
+
+    eighth = run("picture", finder.eighth)
+    sixteenth = run(eighth, finder.sixteenth)
+    sixteenth = run(graph.op("Add", sixteenth, double(run(sixteenth, finder.down))), finder.up)
+    result = run(graph.op("Add", eighth, run(double(sixteenth), finder.lateral)), finder.head)
+    _save(graph, result, {"picture": [1, 1, SEARCHED, SEARCHED]}, [1, 6, "rows", "columns"], path)
+
+
+def _save(graph: Graph, result: str, inputs: dict[str, list[Any]], output: list[Any], path: Path) -> None:
+    graph.nodes.append(helper.make_node("Identity", [result], ["result"]))
+    given, made = (
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
+        for shapes in (inputs, {"result": output})
+    )
+    whole = helper.make_graph(graph.nodes, "network", given, made, graph.tensors)
+    model = helper.make_model(whole, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.checker.check_model(model)
     onnx.save(model, path)

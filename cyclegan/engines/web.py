@@ -16,6 +16,7 @@ import torch
 
 from ..directions import Direction
 from ..extras import extra
+from ..faces import load_finder
 from ..files import atomic, cache_folder
 from ..networks import Generator
 from ..pipeline import FaceSketchPipeline
@@ -51,7 +52,7 @@ def export_web(pipe: FaceSketchPipeline, out: Path, runtime: Path | None = None)
     with extra("fast", "Exporting to the web", EngineError):
         import onnxruntime  # noqa: F401, by which the models are checked
 
-        from .wasm import TILE, write_graph
+        from .wasm import TILE, write_finder, write_graph
     with atomic(out) as folder:
         (folder / "models").mkdir(parents=True)
         manifest: dict[str, Any] = {"source": pipe.source, "revision": pipe.revision, "image_size": pipe.image_size}
@@ -71,6 +72,9 @@ def export_web(pipe: FaceSketchPipeline, out: Path, runtime: Path | None = None)
                 "conditions": getattr(generator, "conditions", 0),
             }
             draft.unlink()
+        write_finder(load_finder(), draft := folder / "models" / "finder.onnx")
+        manifest["finder"] = pack(draft.read_bytes(), folder, "models/finder")
+        draft.unlink()
         step = max((one["multiple"] for one in manifest["directions"].values()), default=1)
         manifest["sizes"] = sorted({max(step, round(pipe.image_size * part / step) * step) for part in (0.5, 0.75, 1)})
         manifest["controls"] = {"styles": list(getattr(pipe, "styles", ())), "colours": []}

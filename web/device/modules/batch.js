@@ -1,7 +1,7 @@
 // Several pictures, one after the other, and all results as a zip.
 
 import { controls, directions } from "./controls.js";
-import { asFile, cut, findsFaces, frame, open, paint, save } from "./pictures.js";
+import { asFile, open, paint, save } from "./pictures.js";
 import { text } from "./texts.js";
 import { zip } from "./zip.js";
 
@@ -40,11 +40,8 @@ export const batch = (app, element) => {
       app.say("progress", { done: at, all: files.length });
       try {
         const bitmap = await open(file);
-        const part = (findsFaces && (await frame(bitmap, "face"))) || (await frame(bitmap, "middle"));
-        const small = await cut(bitmap, part, app.size);
+        const answer = await app.convert(direction(), bitmap, { framing: "face", size: app.size, condition: condition() });
         bitmap.close();
-        const { width, height } = small;
-        const answer = await app.convert(direction(), small, { width, height, condition: condition() });
         if (!answer) return; // it was said why
         const canvas = document.createElement("canvas");
         paint(canvas, answer.made);

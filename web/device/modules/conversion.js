@@ -1,7 +1,7 @@
 // Photo to sketch, or back: a picture is given, framed and converted; before and after; and back again.
 
 import { controls } from "./controls.js";
-import { asFile, canShare, cut, findsFaces, frame, open, paint, save, share } from "./pictures.js";
+import { asFile, canShare, open, paint, save, share, sideBySide } from "./pictures.js";
 import { Square } from "./square.js";
 import { label, text } from "./texts.js";
 
@@ -21,12 +21,14 @@ export const conversion = (app, direction, element) => {
   find(".camera").hidden = given !== "photo";
   find(".starts").setAttribute("aria-label", text(`${given}_examples`));
   const framing = find(".framing");
-  for (const choice of [...(findsFaces ? ["face"] : []), "middle", "own", "whole"]) framing.append(new Option(text(choice), choice));
+  for (const choice of ["face", "middle", "own", "whole"]) framing.append(new Option(text(choice), choice));
 
   let bitmap = null; // what was given
   let name = "picture"; // of its file
+  let face = null; // what was found in it
   let wanted = false; // converted once more after this time
   let running = false;
+  const old = []; // bitmaps that may still be converted
   const square = new Square(find(".square"), find("canvas.given"), () => { framing.value = "own"; convert(); });
   const condition = controls(app, direction, find(".controls"), () => convert());
 
@@ -42,27 +44,32 @@ export const conversion = (app, direction, element) => {
       }
     }
     running = false;
+    for (const one of old.splice(0)) one.close();
+  };
+  // What the worker is to frame: the square that it is shown, or what it is to look for
+  const wish = () => {
+    if (framing.value === "face" && face) return face;
+    return framing.value === "own" ? { square: square.whole() ?? undefined } : framing.value;
+  };
+  const tell = ({ found, kind }) => {
+    const key = kind === "blank" ? "blank" : !found ? "no_face" : kind === "photo" && given === "sketch" ? "is_photo" : null;
+    find(".told").textContent = key ? text(key) : "";
+    app.say(key ?? `ready_${made}`);
   };
   const convertNewest = async () => {
     while (wanted) {
       wanted = false;
       const picture = bitmap;
-      let part = framing.value === "own" && square.value;
-      if (part) part = [...part.slice(0, 2), part[2], part[2]];
-      else {
-        part = await frame(picture, framing.value === "own" ? "middle" : framing.value);
-        if (!part) {
-          app.say("no_face");
-          part = await frame(picture, "middle");
-        }
-      }
-      part = part.map(Math.round);
-      if (framing.value !== "own") square.show(framing.value === "whole" ? null : part.slice(0, 3));
-      else if (!square.value) square.show(part.slice(0, 3));
-      const small = await cut(picture, part, app.size);
-      const { width, height } = small;
-      const answer = await app.convert(direction, small, { width, height, condition: condition() });
+      const framed = framing.value;
+      const answer = await app.convert(direction, picture, { framing: wish(), size: app.size, condition: condition() });
       if (!answer || picture !== bitmap) continue;
+      if (framed === "face") {
+        const { found, tilt } = answer;
+        face ??= { square: answer.square, tilt, found };
+        answer.found = face.found;
+      }
+      if (framed === framing.value && !square.grip && (framed !== "own" || !square.value)) square.show(answer.square);
+      tell(answer);
       paint(find("canvas.before"), answer.given);
       paint(find("canvas.made"), answer.made);
       find(".split").hidden = false;
@@ -75,16 +82,21 @@ export const conversion = (app, direction, element) => {
   };
 
   const give = async (source) => {
+    let opened;
     try {
-      bitmap = source instanceof ImageBitmap ? source : await open(source); // the one before may still be converted
-      name = source.name?.replace(/\.[^.]*$/, "") ?? name;
+      opened = source instanceof ImageBitmap ? source : await open(source);
     } catch (problem) {
       return app.fail(problem);
     }
+    if (bitmap) old.push(bitmap);
+    bitmap = opened;
+    name = source.name?.replace(/\.[^.]*$/, "") ?? name;
+    face = null;
     app.say("");
+    find(".told").textContent = "";
     paint(find("canvas.given"), bitmap);
     find(".empty").classList.add("given");
-    if (framing.value === "own") framing.value = findsFaces ? "face" : "middle";
+    if (framing.value === "own") framing.value = "face";
     square.show(null);
     await convert();
   };
@@ -106,9 +118,11 @@ export const conversion = (app, direction, element) => {
   framing.onchange = convert;
   find(".split").oninput = ({ target }) => find(".compare").style.setProperty("--split", `${target.value}%`);
   const file = () => asFile(find("canvas.made"), `${name}-${made}.png`);
+  const both = () => asFile(sideBySide(find("canvas.before"), find("canvas.made")), `${name}-${made}-before-after.png`);
   find(".save").onclick = async () => save(await file());
+  find(".both").onclick = async () => save(await both());
   find(".share").hidden = !canShare();
-  find(".share").onclick = async () => share(await file());
+  find(".share").onclick = async () => share(await file(), await both());
   find(".back").onclick = async () => {
     const canvas = find("canvas.made");
     const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -126,6 +140,7 @@ export const conversion = (app, direction, element) => {
     });
     find(".again").replaceChildren(...shown);
     find(".again").hidden = false;
+    app.say(`ready_${given}`);
   };
   find(".send").onclick = async () => {
     const sent = await createImageBitmap(find("canvas.made"));

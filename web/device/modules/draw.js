@@ -21,7 +21,7 @@ export const draw = (app, element) => {
       const side = app.size;
       const since = performance.now();
       const drawing = await createImageBitmap(pad.canvas, { resizeWidth: side, resizeHeight: side, resizeQuality: "high" });
-      const answer = await app.convert("sketch_to_photo", drawing, { width: side, height: side, condition: condition() });
+      const answer = await app.convert("sketch_to_photo", drawing, { condition: condition() });
       if (!answer) break;
       paint(made, answer.made);
       made.dataset.count = Number(made.dataset.count ?? 0) + 1; // for who measures

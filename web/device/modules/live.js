@@ -46,7 +46,8 @@ export const live = (app, element) => {
     const pixels = Number(size.value);
     const corner = [(video.videoWidth - side) / 2, (video.videoHeight - side) / 2];
     const picture = await createImageBitmap(video, ...corner, side, side, { resizeWidth: pixels, resizeHeight: pixels, resizeQuality: "medium" });
-    const answer = await app.convert(direction(), picture, { width: pixels, height: pixels, condition: condition() });
+    // Not prepared, since a frame that is prepared beside one that is not would flicker
+    const answer = await app.convert(direction(), picture, { condition: condition(), prepared: true });
     if (!answer) return stop();
     if (!video.srcObject) return;
     paint(made, answer.made);

@@ -6,7 +6,7 @@ import { measure, name, offers, Runner } from "./engine.js";
 import { tidy } from "./files.js";
 import { live } from "./live.js";
 import { batch } from "./batch.js";
-import { has, label, read, text } from "./texts.js";
+import { has, label, read, sides, text } from "./texts.js";
 
 const SLOW = 1500; // milliseconds of a picture from which on smaller ones are made
 const base = new URL("../", import.meta.url).href;
@@ -54,7 +54,8 @@ class App {
 
   progress(part, bytes) {
     this.arrived[part] = bytes;
-    const total = this.release.runtime[this.engine.kind].binary.bytes + this.release.directions[this.directions[0]].model.bytes;
+    const { runtime, finder, directions } = this.release;
+    const total = runtime[this.engine.kind].binary.bytes + finder.bytes + directions[this.directions[0]].model.bytes;
     const sum = Object.values(this.arrived).reduce((a, b) => a + b, 0);
     Object.assign(find(".loading"), { hidden: this.converted > 0 || sum >= total, value: Math.min(1, sum / total) });
   }
@@ -94,7 +95,7 @@ class App {
       await idle();
       await navigator.serviceWorker?.register("sw.js").catch(() => {}); // on plain http: the page works, and not offline
       for (const direction of this.directions.slice(1)) await this.runner.prepare(direction);
-      await tidy([...Object.values(this.release.directions).map(({ model }) => model.name),
+      await tidy([this.release.finder.name, ...Object.values(this.release.directions).map(({ model }) => model.name),
         ...["wasm", "webgpu"].map((kind) => this.release.runtime[kind].binary.name)], base);
       document.documentElement.dataset.ready = "offline"; // all that is needed is here
       if (!this.measured && !remembered("engine-chosen")) {
@@ -138,7 +139,7 @@ class App {
     };
     const { sizes, image_size: usual } = this.release;
     for (const choice of document.querySelectorAll("select.size, select.live-size")) {
-      choice.replaceChildren(...sizes.map((size) => new Option(`${size} x ${size}`, size)));
+      choice.replaceChildren(...sizes.map((size) => new Option(sides(size, size), size)));
     }
     find("select.size").value = remembered("size") ?? usual;
     find("select.size").onchange = ({ target }) => {
@@ -153,7 +154,7 @@ class App {
     if (milliseconds < SLOW || this.size === least || remembered("size")) return;
     find("select.size").value = least;
     remember("size", least);
-    say("slow_device", { size: least });
+    say("slow_device", { size: sides(least, least) });
   }
 
   show_tab(id) {
@@ -194,9 +195,10 @@ const start = async () => {
   }
   nav.onkeydown = (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!step) return;
     const along = document.documentElement.dir === "rtl" ? -step : step;
-    const next = ids[(ids.indexOf(app.open) + along + ids.length) % ids.length];
+    const next = { Home: ids[0], End: ids.at(-1) }[event.key] ?? (step && ids[(ids.indexOf(app.open) + along + ids.length) % ids.length]);
+    if (!next) return;
+    event.preventDefault(); // the page does not scroll
     app.show_tab(next);
     nav.querySelector(`[data-tab=${next}]`).focus();
   };
@@ -205,7 +207,19 @@ const start = async () => {
   app.tabs.live = live(app, find("#live"));
   app.tabs.batch = batch(app, find("#batch"));
   find(".source").textContent = text("model_source", { source: release.source });
-  app.show_tab(ids[0]);
+  const asked = location.hash.slice(1); // a link may open any of the tabs
+  app.show_tab(ids.includes(asked) ? asked : ids[0]);
+  const picture = await handed();
+  if (picture) app.tabs[app.open].give?.(picture);
+};
+
+// A picture that the app's own page hands over: see web/device_link.js. It is kept for nobody else
+const handed = async () => {
+  const cache = await globalThis.caches?.open("handed").catch(() => null);
+  const found = await cache?.match(new URL("handed", base));
+  if (!found) return null;
+  await cache.delete(new URL("handed", base));
+  return new File([await found.blob()], decodeURIComponent(found.headers.get("name")));
 };
 
 start();

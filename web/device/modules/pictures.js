@@ -1,9 +1,10 @@
-// Pictures: files -> bitmaps, the part to convert, canvases -> files, sharing.
+// Pictures: files -> bitmaps, canvases -> files, sharing.
 
 import { Problem } from "./files.js";
+import { sides } from "./texts.js";
 
 const MOST = 100e6; // pixels: more than any phone's camera makes
-const FACE = 0.6; // a detector's box is this share of the square's width
+const LARGEST = 3072; // pixels of the longer side: what has more is made smaller, for a phone's memory
 const LEAST = 4; // pixels of a side
 
 export const open = async (file) => {
@@ -13,50 +14,17 @@ export const open = async (file) => {
   } catch {
     throw new Problem("no_picture", file.name ?? "");
   }
-  if (Math.min(bitmap.width, bitmap.height) < LEAST || bitmap.width * bitmap.height > MOST) {
-    throw new Problem("bad_size", `${file.name ?? ""} ${bitmap.width} x ${bitmap.height}`);
+  const { width, height } = bitmap;
+  if (Math.min(width, height) < LEAST || width * height > MOST) {
+    bitmap.close();
+    throw new Problem("bad_size", `${file.name ?? ""} ${sides(width, height)}`);
   }
-  return bitmap;
-};
-
-const inside = (bitmap, x, y, side) => {
-  side = Math.max(1, Math.round(Math.min(side, bitmap.width, bitmap.height)));
-  const place = (centre, length) => Math.round(Math.min(Math.max(centre - side / 2, 0), length - side));
-  return [place(x, bitmap.width), place(y, bitmap.height), side, side];
-};
-
-// The part of a bitmap to convert: [left, top, width, height] in pixels, or null where no face is found.
-// framing: "face", "middle" or "whole"
-export const frame = async (bitmap, framing) => {
-  if (framing === "whole") return [0, 0, bitmap.width, bitmap.height];
-  if (framing === "face") {
-    const faces = await findFaces(bitmap);
-    if (!faces.length) return null;
-    const { x, y, width, height } = faces.reduce((a, b) => (b.width > a.width ? b : a));
-    return inside(bitmap, x + width / 2, y + height / 2, Math.max(width, height) / FACE);
-  }
-  return inside(bitmap, bitmap.width / 2, bitmap.height / 2, Math.min(bitmap.width, bitmap.height));
-};
-
-export const findsFaces = "FaceDetector" in globalThis;
-const findFaces = async (bitmap) => {
-  try {
-    return (await new globalThis.FaceDetector({ fastMode: true }).detect(bitmap)).map((face) => face.boundingBox);
-  } catch { // some browsers have the name, and nothing behind it
-    return [];
-  }
-};
-
-// The size at which a part is converted: its shorter side is `size`, or its longer one 4 x size if that is less
-export const fit = ([, , width, height], size) => {
-  const scale = Math.min(size / Math.min(width, height), (4 * size) / Math.max(width, height));
-  return { width: Math.max(LEAST, Math.round(width * scale)), height: Math.max(LEAST, Math.round(height * scale)) };
-};
-
-// A part of a bitmap, made smaller by the browser away from the page where it must be
-export const cut = (bitmap, part, size) => {
-  const { width, height } = fit(part, size);
-  return createImageBitmap(bitmap, ...part, { resizeWidth: width, resizeHeight: height, resizeQuality: "high" });
+  const scale = LARGEST / Math.max(width, height);
+  if (scale >= 1) return bitmap;
+  const [resizeWidth, resizeHeight] = [width, height].map((side) => Math.max(LEAST, Math.round(side * scale)));
+  const smaller = await createImageBitmap(bitmap, { resizeWidth, resizeHeight, resizeQuality: "high" });
+  bitmap.close();
+  return smaller;
 };
 
 export const paint = (canvas, image) => {
@@ -79,6 +47,16 @@ export const save = (file) => {
 
 export const canShare = () => {
   const file = new File([new Uint8Array(1)], "a.png", { type: "image/png" });
-  return Boolean(navigator.canShare?.({ files: [file] }));
+  return Boolean(navigator.canShare?.({ files: [file, file] }));
 };
-export const share = (file) => navigator.share({ files: [file] }).catch(() => {}); // the visitor may think again
+export const share = (...files) => navigator.share({ files }).catch(() => {}); // the visitor may think again
+
+// Two canvases beside each other, as large as the second
+export const sideBySide = (before, after) => {
+  const { width, height } = after;
+  const canvas = Object.assign(document.createElement("canvas"), { width: 2 * width, height });
+  const pen = canvas.getContext("2d");
+  pen.drawImage(before, 0, 0, width, height);
+  pen.drawImage(after, width, 0);
+  return canvas;
+};

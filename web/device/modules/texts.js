@@ -15,6 +15,9 @@ export const read = async (languages) => {
 // {name} in a sentence is replaced by values.name
 export const text = (key, values = {}) => (words[key] ?? key).replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
 
+// A size in pixels, which is read from left to right in every language
+export const sides = (width, height) => `\u2066${width} × ${height}\u2069`;
+
 export const has = (key) => key in words;
 
 export const label = (element) => {

@@ -1,9 +1,12 @@
 // Runs the generators, away from the page. A message is { id, kind, ... }; its answer { id, ... } or { id, problem }.
 
+import { frame, SEARCHED, turnBack } from "./faces.js";
 import { load, Problem } from "./files.js";
+import { fromImage, picture, toImage } from "./pixels.js";
+import { prepare } from "./prepare.js";
 
 let ort, release, base, engine;
-const sessions = new Map(); // of each direction, or the promise of it
+const sessions = new Map(); // of each direction and the finder, or the promise of it
 let last = Promise.resolve();
 const canvas = new OffscreenCanvas(1, 1);
 const pen = canvas.getContext("2d", { willReadFrequently: true });
@@ -35,19 +38,24 @@ const start = async (message) => {
   ort.env.wasm.wasmPaths = { mjs: new URL(files.loader, base).href };
 };
 
-const session = (direction) => {
-  if (!sessions.has(direction)) {
-    const made = (async () => {
-      const model = await load(release.directions[direction].model, base, progress(direction));
-      return ort.InferenceSession.create(model, { executionProviders: [engine.kind], graphOptimizationLevel: "all", logSeverityLevel: 3 });
-    })();
-    made.catch(() => sessions.delete(direction)); // so that it can be tried again
-    sessions.set(direction, made);
+// name: a direction, or the finder
+const session = (name) => {
+  if (!sessions.has(name)) {
+    const [file, kind] = name === "finder" ? [release.finder, "wasm"] : [release.directions[name].model, engine.kind];
+    const made = load(file, base, progress(name)).then((model) =>
+      ort.InferenceSession.create(model, { executionProviders: [kind], graphOptimizationLevel: "all", logSeverityLevel: 3 }));
+    made.catch(() => sessions.delete(name)); // so that it can be tried again
+    sessions.set(name, made);
   }
-  return sessions.get(direction);
+  return sessions.get(name);
 };
 
-// RGBA pixels -> (1, 3, height, width) in [-1, 1]; what is missing to a multiple is reflected
+const findFaces = async (values) => {
+  const { result } = await (await session("finder")).run({ picture: new ort.Tensor("float32", values, [1, 1, SEARCHED, SEARCHED]) });
+  return result.data;
+};
+
+// A picture -> (1, 3, height, width) in [-1, 1]; what is missing to a multiple is reflected
 const tensor = ({ data, width, height }, multiple) => {
   const [wide, high] = [width, height].map((side) => Math.ceil(side / multiple) * multiple);
   const reflect = (at, side) => {
@@ -55,11 +63,11 @@ const tensor = ({ data, width, height }, multiple) => {
     const place = at % period;
     return place < side ? place : period - place;
   };
-  const columns = Uint32Array.from({ length: wide }, (_, x) => 4 * reflect(x, width));
+  const columns = Uint32Array.from({ length: wide }, (_, x) => 3 * reflect(x, width));
   const area = wide * high;
   const values = new Float32Array(3 * area);
   for (let y = 0, at = 0; y < high; y++) {
-    const row = 4 * width * reflect(y, height);
+    const row = 3 * width * reflect(y, height);
     for (let x = 0; x < wide; x++, at++) {
       const from = row + columns[x];
       values[at] = data[from] / 127.5 - 1;
@@ -73,21 +81,34 @@ const tensor = ({ data, width, height }, multiple) => {
 const pixels = ({ data, dims }, width, height) => {
   const [, , high, wide] = dims;
   const area = wide * high;
-  const image = new ImageData(width, height);
+  const made = picture(width, height, 3);
   for (let y = 0, at = 0; y < height; y++) {
-    for (let x = 0, from = y * wide; x < width; x++, at += 4, from++) { // a clamped array rounds by itself
-      image.data[at] = (data[from] + 1) * 127.5;
-      image.data[at + 1] = (data[from + area] + 1) * 127.5;
-      image.data[at + 2] = (data[from + 2 * area] + 1) * 127.5;
-      image.data[at + 3] = 255;
+    for (let x = 0, from = y * wide; x < width; x++, at += 3, from++) { // a clamped array rounds by itself
+      made.data[at] = (data[from] + 1) * 127.5;
+      made.data[at + 1] = (data[from + area] + 1) * 127.5;
+      made.data[at + 2] = (data[from + 2 * area] + 1) * 127.5;
     }
   }
-  return image;
+  return made;
 };
 
-// image: ImageData, or a bitmap that is drawn at width x height
-const convert = async ({ direction, image, width, height, condition }) => {
+const white = ({ width, height }) => picture(width, height, 3, new Uint8ClampedArray(3 * width * height).fill(255));
+
+const run = async (direction, image, condition) => {
   const { multiple, conditions } = release.directions[direction];
+  const feeds = { picture: tensor(image, multiple) };
+  if (conditions) {
+    feeds.condition = new ort.Tensor("float32", Float32Array.from({ length: conditions }, (_, at) => condition?.[at] ?? 0), [1, conditions]);
+  }
+  const { result } = await (await session(direction)).run(feeds);
+  const made = pixels(result, image.width, image.height);
+  result.dispose();
+  return made;
+};
+
+// image: ImageData, or a bitmap, which is closed; it is drawn at width x height if they are given.
+// framing, size: as in faces.js; without them it is framed already. prepared: what prepare.js does is not to be done
+const convert = async ({ direction, image, width = image.width, height = image.height, framing, size, condition, prepared }) => {
   const since = performance.now();
   if (image instanceof ImageBitmap) {
     Object.assign(canvas, { width, height });
@@ -98,19 +119,18 @@ const convert = async ({ direction, image, width, height, condition }) => {
     image.close();
     image = pen.getImageData(0, 0, width, height);
   }
-  const feeds = { picture: tensor(image, multiple) };
-  if (conditions) {
-    feeds.condition = new ort.Tensor("float32", Float32Array.from({ length: conditions }, (_, at) => condition?.[at] ?? 0), [1, conditions]);
-  }
-  const { result } = await (await session(direction)).run(feeds);
-  const made = pixels(result, image.width, image.height);
-  result.dispose();
-  return { made, given: image, milliseconds: performance.now() - since };
+  const whole = fromImage(image);
+  const { image: framed, given, ...where } = framing ? await frame(whole, framing, size, findFaces) : { image: whole, given: whole };
+  const { image: ready, kind } = prepared ? { image: framed } : prepare(framed, direction.split("_")[0]);
+  const made = kind === "blank" ? white(ready) : await run(direction, ready, condition); // of nothing it makes stripes
+  const answer = where.tilt ? turnBack(made, where.tilt) : made;
+  return { made: toImage(answer), given: toImage(given), kind, ...where, milliseconds: performance.now() - since };
 };
 
-const prepare = async ({ direction }) => { await session(direction); return {}; };
+// Fetches what a direction needs
+const fetchAll = async ({ direction }) => { await Promise.all([session(direction), session("finder")]); return {}; };
 
-const kinds = { start, prepare, convert };
+const kinds = { start, prepare: fetchAll, convert };
 self.onmessage = ({ data }) => {
   last = last.then(async () => { // one after the other
     try {

@@ -1,0 +1,210 @@
+// What the server does with pixels by Pillow, step by step, so that the answers are the same.
+// A picture here is { width, height, channels, data }: rows of pixels of 1 or 3 values from 0 to 255.
+
+export const picture = (width, height, channels, data = new Uint8ClampedArray(width * height * channels)) =>
+  ({ width, height, channels, data });
+
+const HALF = 0.5 + 1e-6; // what is added before whole numbers are cut: halves go up, also where a sum falls short of one
+
+// As Python rounds: halves to the even number
+export const round = (value) => {
+  const below = Math.floor(value);
+  return value - below === 0.5 ? below + Math.abs(below % 2) : Math.round(value);
+};
+
+export const fromImage = ({ width, height, data }) => {
+  const made = picture(width, height, 3);
+  for (let from = 0, at = 0; at < made.data.length; from += 4, at += 3) {
+    made.data[at] = data[from];
+    made.data[at + 1] = data[from + 1];
+    made.data[at + 2] = data[from + 2];
+  }
+  return made;
+};
+
+export const toImage = ({ width, height, channels, data }) => {
+  const image = new ImageData(width, height);
+  for (let at = 0; at < width * height; at++) {
+    for (let channel = 0; channel < 3; channel++) image.data[4 * at + channel] = data[channels * at + Math.min(channel, channels - 1)];
+    image.data[4 * at + 3] = 255;
+  }
+  return image;
+};
+
+// RGB, also with a fourth value that does not count, as in ImageData -> grey
+export const toGrey = ({ width, height, data }) => {
+  const made = picture(width, height, 1);
+  const step = data.length / made.data.length;
+  for (let from = 0, at = 0; at < made.data.length; from += step, at++) {
+    made.data[at] = (19595 * data[from] + 38470 * data[from + 1] + 7471 * data[from + 2] + 0x8000) >> 16;
+  }
+  return made;
+};
+
+export const crop = ({ width, channels, data }, left, top, wide, high) => {
+  const made = picture(wide, high, channels);
+  for (let row = 0; row < high; row++) {
+    const from = ((top + row) * width + left) * channels;
+    made.data.set(data.subarray(from, from + wide * channels), row * wide * channels);
+  }
+  return made;
+};
+
+// Every fx x fy pixels become their mean; at the right and below there may be fewer
+const reduce = (given, fx, fy) => {
+  if (fx === 1 && fy === 1) return given;
+  const { width, height, channels, data } = given;
+  const made = picture(Math.ceil(width / fx), Math.ceil(height / fy), channels);
+  const sums = new Float64Array(made.width * channels);
+  for (let row = 0; row < made.height; row++) {
+    const end = Math.min(height, (row + 1) * fy);
+    sums.fill(0);
+    for (let y = row * fy; y < end; y++) {
+      for (let x = 0, from = y * width * channels; x < width; x++) {
+        const at = Math.trunc(x / fx) * channels;
+        for (let channel = 0; channel < channels; channel++) sums[at + channel] += data[from++];
+      }
+    }
+    for (let at = 0; at < sums.length; at++) {
+      const x = Math.trunc(at / channels) * fx;
+      const count = (end - row * fy) * (Math.min(width, x + fx) - x);
+      made.data[row * sums.length + at] = Math.floor((sums[at] + Math.trunc(count / 2)) / count);
+    }
+  }
+  return made;
+};
+
+// How far a filter reaches, and what it weighs there
+export const BOX = [0.5, (x) => Number(x > -0.5 && x <= 0.5)];
+export const LINEAR = [1, (x) => Math.max(0, 1 - Math.abs(x))];
+export const CUBIC = [2, (x) => {
+  const away = Math.abs(x);
+  if (away < 1) return (1.5 * away - 2.5) * away * away + 1;
+  return away < 2 ? ((-0.5 * away + 2.5) * away - 4) * away + 2 : 0;
+}];
+
+// Along the rows, or the columns: so many pixels, which may end in a fraction, become `to`
+const stretch = (given, length, to, [reach, filter], down) => {
+  const { width, height, channels, data } = given;
+  const side = down ? height : width;
+  if (side === to && length === to) return given;
+  const made = down ? picture(width, to, channels) : picture(to, height, channels);
+  const [outer, inner] = down ? [1, width * channels] : [height, channels];
+  const scale = length / to;
+  const wide = Math.max(scale, 1);
+  const sums = new Float64Array(inner);
+  for (let place = 0; place < to; place++) {
+    const centre = (place + 0.5) * scale;
+    const first = Math.max(0, Math.trunc(centre - reach * wide + 0.5));
+    const last = Math.min(side, Math.trunc(centre + reach * wide + 0.5));
+    const weights = Array.from({ length: last - first }, (_, at) => filter((first + at - centre + 0.5) / wide));
+    const total = weights.reduce((a, b) => a + b, 0);
+    for (let line = 0; line < outer; line++) {
+      sums.fill(0);
+      for (let at = 0; at < weights.length; at++) {
+        const weight = weights[at] / total;
+        const from = (line * side + first + at) * inner;
+        for (let value = 0; value < inner; value++) sums[value] += weight * data[from + value];
+      }
+      const at = (line * to + place) * inner;
+      for (let value = 0; value < inner; value++) made.data[at + value] = Math.floor(sums[value] + HALF);
+    }
+  }
+  return made;
+};
+
+// gap: the picture is first made smaller cheaply, to this many times the new size
+export const resize = (given, width, height, filter = CUBIC, gap = Infinity) => {
+  const [fx, fy] = [given.width / width, given.height / height].map((scale) => Math.trunc(scale / gap) || 1);
+  const wide = stretch(reduce(given, fx, fy), given.width / fx, width, filter, false);
+  return stretch(wide, given.height / fy, height, filter, true);
+};
+
+// Of each pixel the mean over 2 x radius + 1, of which the outermost count in part, along the rows or the columns; beyond
+// the edge its pixel goes on
+const average = ({ width, height, channels, data }, radius, down) => {
+  const [side, inner] = down ? [height, width * channels] : [width, channels];
+  const whole = Math.floor(radius);
+  const weight = 1 / (2 * radius + 1);
+  const rest = (1 - weight * (2 * whole + 1)) / 2;
+  const line = new Uint8Array((side + 2 * whole + 2) * inner);
+  const sums = new Int32Array(inner);
+  for (let start = 0; start < data.length; start += side * inner) {
+    for (let at = -whole - 1; at <= side + whole; at++) {
+      const from = start + Math.max(0, Math.min(at, side - 1)) * inner;
+      for (let value = 0; value < inner; value++) line[(at + whole + 1) * inner + value] = data[from + value];
+    }
+    sums.fill(0);
+    for (let at = 0; at <= 2 * whole; at++) for (let value = 0; value < inner; value++) sums[value] += line[at * inner + value];
+    const [last, beyond] = [(2 * whole + 1) * inner, (2 * whole + 2) * inner];
+    for (let at = 0; at < side; at++) {
+      for (let value = 0, from = at * inner; value < inner; value++, from++) {
+        sums[value] += line[from + last] - line[from];
+        data[start + from] = (weight * sums[value] + rest * (line[from] + line[from + beyond]) + HALF) | 0;
+      }
+    }
+  }
+};
+
+// Gaussian blur by three means: Gwosdek et al. 2011, "Theoretical Foundations of Gaussian Convolution by Extended Box
+// Filtering"
+export const blur = (given, sigma) => {
+  const made = { ...given, data: given.data.slice() };
+  const variance = sigma ** 2 / 3;
+  const whole = Math.floor((Math.sqrt(12 * variance + 1) - 1) / 2);
+  const part = ((2 * whole + 1) * (whole * (whole + 1) - 3 * variance)) / (6 * (variance - (whole + 1) ** 2));
+  for (const down of [false, true]) for (let pass = 0; pass < 3; pass++) average(made, whole + part, down);
+  return made;
+};
+
+// A square of `size` x `size` around (x, y), `side` wide and tilted by so many degrees in the picture, upright; the
+// edges go on where it reaches over them
+export const cut = (given, x, y, side, tilt, size) => {
+  const scale = size / side;
+  const reach = side * (Math.abs(tilt) < 0.01 ? 0.5 : Math.SQRT1_2) + 1 / scale;
+  const inside = (value, most) => Math.max(0, Math.min(value, most));
+  const left = inside(Math.floor(x - reach), given.width - 1);
+  const top = inside(Math.floor(y - reach), given.height - 1);
+  const wide = Math.max(Math.min(Math.ceil(x + reach), given.width), 1) - left;
+  const high = Math.max(Math.min(Math.ceil(y + reach), given.height), 1) - top;
+  let part = crop(given, left, top, wide, high);
+  if (scale < 1) part = resize(part, Math.max(1, round(wide * scale)), Math.max(1, round(high * scale)), CUBIC, 2);
+  const { width, height, channels, data } = part;
+  const [fx, fy] = [width / wide, height / high];
+  const [cosine, sine] = [Math.cos, Math.sin].map((wave) => wave((tilt * Math.PI) / 180) / scale);
+  const made = picture(size, size, channels);
+  const [from, to] = [[0, 0, 0, 0], [0, 0, 0, 0]];
+  const [columns, rows] = [new Float64Array(4), new Float64Array(4)]; // what each counts
+  for (let row = 0, at = 0; row < size; row++) {
+    for (let place = 0; place < size; place++) {
+      const [right, lower] = [place + 0.5 - size / 2, row + 0.5 - size / 2];
+      const across = (x - left + cosine * right - sine * lower) * fx - 0.5;
+      const along = (y - top + sine * right + cosine * lower) * fy - 0.5;
+      const [first, above] = [Math.floor(across), Math.floor(along)];
+      weigh(across - first, columns);
+      weigh(along - above, rows);
+      for (let step = 0; step < 4; step++) {
+        from[step] = inside(first + step - 1, width - 1) * channels;
+        to[step] = inside(above + step - 1, height - 1) * width * channels;
+      }
+      for (let channel = 0; channel < channels; channel++, at++) {
+        let sum = 0;
+        for (let line = 0; line < 4; line++) {
+          const start = to[line] + channel;
+          sum += rows[line] * (columns[0] * data[start + from[0]] + columns[1] * data[start + from[1]]
+            + columns[2] * data[start + from[2]] + columns[3] * data[start + from[3]]);
+        }
+        made.data[at] = Math.floor(sum + 1e-6); // as Pillow does here: it does not round
+      }
+    }
+  }
+  return made;
+};
+// What four pixels count at a place between the second and the third, with a = -1 (`resize` has -0.5)
+const weigh = (share, weights) => {
+  const rest = 1 - share;
+  weights[0] = -share * rest * rest;
+  weights[1] = (1 + share - share * share) * rest;
+  weights[2] = (1 + rest - rest * rest) * share;
+  weights[3] = -rest * share * share;
+};
