@@ -112,6 +112,7 @@ def isolated(site: Path) -> Iterator[Server]:
 def context(browser: Browser) -> Iterator[BrowserContext]:
     with browser.new_context(viewport={"width": 1280, "height": 900}, permissions=["camera"]) as context:
         context.add_init_script("Object.defineProperty(navigator, 'gpu', { value: undefined })")  # it has its own test
+        context.add_init_script("localStorage.size = 32")  # on a busy machine the page would choose a smaller one
         yield context
 
 
@@ -186,7 +187,7 @@ def test_a_face_is_framed_drawn_and_coloured_as_in_python(
     embedded: tuple[Server, Any], context: BrowserContext, tmp_path: Path
 ) -> None:
     server, pipe = embedded
-    context.add_init_script("localStorage.size = 256")  # on a busy machine the page would choose a smaller one
+    context.add_init_script("localStorage.size = 256")
     page = visit(context, server.url)
     scenes = [scene(("photos/ben", 300, (850, 450), 0)), scene(("photos/grace", 300, (450, 400), 25))]
     scenes[1] = scenes[1].point(lambda value: value // 6)
@@ -229,6 +230,18 @@ def test_no_face_and_nothing_in_a_picture_are_said(plain: Server, context: Brows
         expect(page.locator(".status")).to_have_text(TEXTS[key])
     assert made.getextrema() == ((255, 255),) * 3
     expect(page.locator("#photo_to_sketch .square")).to_be_visible()
+
+
+def test_a_slow_device_is_told_and_makes_smaller_pictures(plain: Server, browser: Browser, tmp_path: Path) -> None:
+    plain.changes["worker.js"] = lambda content: content.replace(
+        b"milliseconds: performance.now() - since", b"milliseconds: 2000"
+    )
+    picture(3, (32, 32)).save(tmp_path / "mine.png")
+    with browser.new_context() as context:
+        page = visit(context, plain.url)
+        give(page, "photo_to_sketch", tmp_path / "mine.png")
+        expect(page.locator(".status")).to_contain_text("16 × 16")
+        assert give(page, "photo_to_sketch", tmp_path / "mine.png", 2).size == (16, 16)
 
 
 def test_nothing_leaves_the_device_and_the_page_works_offline(

@@ -109,6 +109,7 @@ const run = async (direction, image, condition) => {
 // image: ImageData, or a bitmap, which is closed; it is drawn at width x height if they are given.
 // framing, size: as in faces.js; without them it is framed already. prepared: what prepare.js does is not to be done
 const convert = async ({ direction, image, width = image.width, height = image.height, framing, size, condition, prepared }) => {
+  await Promise.all([session(direction), framing === "face" && session("finder")]); // the time is that of the picture alone
   const since = performance.now();
   if (image instanceof ImageBitmap) {
     Object.assign(canvas, { width, height });
