@@ -240,7 +240,7 @@ def test_a_slow_device_is_told_and_makes_smaller_pictures(plain: Server, browser
     with browser.new_context() as context:
         page = visit(context, plain.url)
         give(page, "photo_to_sketch", tmp_path / "mine.png")
-        expect(page.locator(".status")).to_contain_text("16 × 16")
+        expect(page.locator(".status")).to_contain_text("16 \N{MULTIPLICATION SIGN} 16")
         assert give(page, "photo_to_sketch", tmp_path / "mine.png", 2).size == (16, 16)
 
 
