@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,12 @@ import pytest
 from conftest import ROOT, run
 from PIL import Image
 
-from benchmarks import blind, condition, faces, kinds, soak
+from benchmarks import blind, condition, faces, kinds, options, soak
 from benchmarks.compare_losses import largest_differences
 from benchmarks.load import picture
 from cyclegan import FaceSketchPipeline
-from cyclegan.training.config import TrainConfig
+from cyclegan.directions import Direction
+from cyclegan.training.config import TrainConfig, read_flags
 
 
 def test_the_training_benchmark_prints_one_json_object() -> None:
@@ -141,12 +143,19 @@ def test_the_face_finder_is_measured_on_faces_laid_into_scenes(
     assert len(re.findall(r"^\| .* ms \|$", printed, re.MULTILINE)) == 13
 
 
+def test_every_row_of_the_options_is_a_run_of_its_own() -> None:
+    configs = [read_flags([*options.BASE, *flags.format(vgg16="vgg16").split()]) for flags in options.ROWS.values()]
+    assert all(configs.count(config) == 1 for config in configs)
+    names = ["ssim", "fsim", "haarpsi", "cycle_l1", "given_ssim", "given_cycle_l1"]
+    row = {f"{direction}_{name}": 0.5 for direction in Direction for name in names} | {"skin": 9.0, "cpu_s": 3.0}
+    *_, last = options.table({"default, seed 0": row, "zoom": row | {"cpu_s": 6.0}}).splitlines()
+    assert last.startswith("| zoom | .500 |") and last.endswith("| 9 | 2.00 |")
+
+
 @pytest.mark.parametrize("recipe", ["embedded.sh", "gpu.sh"])
 def test_the_flags_of_a_recipe_exist(recipe: str) -> None:
-    text = re.sub(
-        r"(?m)^ *#.*|accelerate launch|[^ ]*xargs.*|.*--json.*|.*cyclegan (convert|evaluate).*",
-        "",
-        (ROOT / "recipes" / recipe).read_text(),
-    )
-    flags = {flag.removeprefix("no-").replace("-", "_") for flag in re.findall(r" \(?--([a-z-]+)", text)}
-    assert flags and flags <= {*TrainConfig.__dataclass_fields__} | {"size", "batch", "style", "weights", "out"}, flags
+    flags = set(re.findall(r"--(?:no-)?([a-z0-9][a-z0-9-]+)", (ROOT / "recipes" / recipe).read_text()))
+    of_training = {field.name.replace("_", "-") for field in fields(TrainConfig)}
+    evaluating = {"weights", "true-style", "own-palette", "json"}
+    converting = {"to", "framing", "prepare", "size", "style", "out"}
+    assert flags <= of_training | evaluating | converting | {"batch"}

@@ -379,7 +379,7 @@ def test_the_page_fits_the_screen_and_is_accessible(browser: Browser, plain: Ser
                 page.locator(f"#{name} .starts button").nth(1).click()
                 expect(page.locator(f"#{name}")).to_have_attribute("data-count", "1", timeout=20_000)
             for theme in ("light", "dark"):
-                page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+                page.emulate_media(color_scheme=theme)
                 page.screenshot(path=SCREENSHOTS / f"device-{width}-{name}-{theme}.png", full_page=True)
                 found = Axe().run(page).response["violations"]
                 assert not [one["id"] for one in found if one["impact"] in ("serious", "critical")]
