@@ -132,7 +132,7 @@ def test_colours_are_given_by_name_or_like_another_photo(conditional: Path) -> N
 
 def test_what_cannot_be_chosen_is_told(conditional: Path, release: Path) -> None:
     pipe = FaceSketchPipeline.from_pretrained(conditional, device="cpu")
-    with pytest.raises(ChoiceError, match="no style 'ink': this release has bold, fine, soft"):
+    with pytest.raises(ChoiceError, match="no style 'ink'; this release has bold, fine, soft"):
         pipe.photo_to_sketch(picture(0), style="ink")
     with pytest.raises(ChoiceError, match=r"skin must be a colour .* got '#12'"):
         pipe.sketch_to_photo(picture(0), skin="#12")

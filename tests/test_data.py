@@ -149,7 +149,7 @@ def test_the_domains_may_lie_anywhere(tmp_path: Path) -> None:
     lines, usable = check(data)
     assert usable and f"--photos '{tmp_path}/faces/**/*' --sketches {tmp_path}/drawn" in lines[-1]
     for wrong, words in (
-        (data.photos, "is matched by both --photos and --sketches"),
+        (data.photos, "matches both --photos and --sketches"),
         (("nowhere/*",), "--sketches nowhere/. matches no pictures"),
     ):
         with pytest.raises(DataError, match=words):

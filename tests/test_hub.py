@@ -335,7 +335,7 @@ def test_a_cut_download_goes_on_where_it_was_cut(pushed: HubServer, monkeypatch:
         (f"{REPO}@epoch-9", "ann/faces has no branch, tag or commit epoch-9"),
         ("ann/empty", "ann/empty has no config.json, so it is not a complete face-sketch release"),
         ("ann/bert", "no format_version, so it is not the config of a face-sketch release"),
-        ("ann/future", "format version 9.* Update it"),
+        ("ann/future", "format version 9.* Update cyclegan"),
         ("ann/half", "ann/half has no photo_to_sketch.safetensors, so it is not a complete"),
         ("no such folder/at all", "neither a folder nor a repository name"),
     ],

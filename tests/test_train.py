@@ -185,7 +185,7 @@ def test_a_full_disk_is_a_sentence_and_loses_nothing(dataset: Path, tmp_path: Pa
     )  # fmt: skip
     assert result.returncode == 1
     assert "Step 2 could not be saved" in result.stderr
-    assert "go on with --resume" in result.stderr
+    assert "Continue with --resume" in result.stderr
     assert "Traceback" not in result.stderr
     assert [load_state(path)[0] for path in list_states(tmp_path / "states")] == [1]
 
