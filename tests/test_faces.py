@@ -132,7 +132,7 @@ def test_size_is_of_the_shorter_side() -> None:
     for wrong in (7, 5000):
         with pytest.raises(ValueError, match=f"size must be from 16 to 1024 pixels, or 'own'; got {wrong}"):
             pipe.photo_to_sketch(image, size=wrong)
-    with pytest.raises(ValueError, match="framing is face, faces, middle or whole; got 'nose'"):
+    with pytest.raises(ValueError, match="framing must be face, faces, middle or whole; got 'nose'"):
         pipe.photo_to_sketch(image, framing="nose")  # type: ignore[call-overload]
 
 
