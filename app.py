@@ -70,7 +70,7 @@ def conversion_page(
                 label=text(f"{given}_and_{made}"), format="png", interactive=False, height=HEIGHT,
                 elem_classes="shown",
             )  # fmt: skip
-            outcome = component("outcome", "words", made=made)
+            outcome = component("outcome", "words", "keep", made=made)
             with gr.Row():
                 back = gr.Button(text("back_again"), interactive=False)
                 send = gr.Button(text(f"send_{made}"), interactive=False)

@@ -22,6 +22,7 @@ from cyclegan import FaceSketchPipeline
 from cyclegan.engines.build import ENGINES, EngineError, build
 from cyclegan.engines.onnx import sample
 from cyclegan.networks import Generator
+from cyclegan.release import EMBEDDED
 
 
 def without_conditions(generator: Generator) -> Generator:
@@ -46,16 +47,16 @@ def ratio(plain: Callable[[], Tensor], told: Callable[[], Tensor], pictures: int
 
 
 @torch.inference_mode()
-def main(size: int = 256, pictures: int = 60, engines: tuple[str, ...] = ENGINES, weights: str | None = None) -> None:
+def main(size: int = 256, pictures: int = 60, engines: tuple[str, ...] = ENGINES, weights: str = str(EMBEDDED)) -> None:
     """Print a Markdown table.
 
     Args:
         size: Side of the pictures in pixels.
         pictures: Turns of each engine.
         engines: Those to measure; what does not run here is left out.
-        weights: A release with styles or a palette. Not given: the embedded one.
+        weights: A release with styles or a palette. Not given: the embedded weights.
     """
-    pipe = FaceSketchPipeline.from_pretrained(*[weights] if weights else [], device="cpu")
+    pipe = FaceSketchPipeline.from_pretrained(weights, device="cpu")
     picture = sample(1, size)
     print("| engine | generator | without, ms | with, ms | ratio |\n| --- | --- | --- | --- | --- |")
     for name in engines:

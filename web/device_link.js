@@ -1,8 +1,11 @@
-// The page that works without a server is built after the start: the link shows as soon as it is there.
+// The page that works without a server is built in the minutes after the start: the link shows when it is there.
 const link = element.querySelector("a");
-fetch("device/release.json").then(({ ok }) => {
+const look = async (times) => {
+  const { ok } = await fetch("device/release.json");
   link.hidden = !ok;
-});
+  if (!ok && times) setTimeout(look, 20_000, times - 1);
+};
+look(10);
 // The tab goes with the visitor, and its picture, by way of a cache: that page's headers part it from this one
 link.onclick = async (event) => {
   event.preventDefault();

@@ -1,4 +1,4 @@
-// How Live and Draw give away what was made: as a file, through the device's own menu, or as a film.
+// How what was made is given away: as a file, through the device's own menu, or as a film.
 // Gradio runs this after words.js.
 
 const FILM = ["video/mp4", "video/webm"].find((type) => window.MediaRecorder?.isTypeSupported(type));

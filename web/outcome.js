@@ -48,32 +48,19 @@ const sideBySide = () => {
   return canvas;
 };
 
-const FILMS = ["video/mp4", "video/webm"].filter((type) => window.MediaRecorder?.isTypeSupported(type));
 // Three seconds in which the one picture becomes the other
-const film = async () => {
+const film = () => {
   const made = finished();
   const [before] = pictures();
   const canvas = canvasOf(made.width - (made.width % 2), made.height - (made.height % 2));
   const context = canvas.getContext("2d");
-  const recorder = new MediaRecorder(canvas.captureStream(30), { mimeType: FILMS[0] });
-  const parts = [];
-  recorder.ondataavailable = ({ data }) => parts.push(data);
-  const ended = new Promise((done) => { recorder.onstop = done; });
-  const start = performance.now();
-  const frame = () => {
-    const seconds = (performance.now() - start) / 1000;
-    const share = Math.max(0, Math.min(1, seconds - 1));
+  return record(canvas, (seconds) => {
     context.globalAlpha = 1;
     context.drawImage(before, 0, 0, canvas.width, canvas.height);
-    context.globalAlpha = share;
+    context.globalAlpha = Math.max(0, Math.min(1, seconds - 1));
     context.drawImage(made, 0, 0);
-    if (seconds < 3) requestAnimationFrame(frame);
-    else recorder.stop();
-  };
-  recorder.start();
-  frame();
-  await ended;
-  return new Blob(parts, { type: FILMS[0] });
+    return seconds < 3;
+  });
 };
 
 const busy = (work) => async ({ currentTarget: button }) => {
@@ -87,13 +74,13 @@ const busy = (work) => async ({ currentTarget: button }) => {
 find(".save").onclick = busy(async () => download(await toBlob(finished()), `${name()}.png`));
 find(".both").onclick = busy(async () => download(await toBlob(sideBySide()), `${name()}-before-after.png`));
 find(".ink").onclick = busy(async () => download(await toBlob(inked()), `${name()}-ink.png`));
-find(".film").onclick = busy(async () => download(await film(), `${name()}.${FILMS[0].split("/")[1]}`));
+find(".film").onclick = busy(async () => download(await film(), `${name()}.${FILM.split("/")[1]}`));
 find(".share").onclick = busy(async () => {
   const file = new File([await toBlob(finished())], `${name()}.png`, { type: "image/png" });
   await navigator.share({ files: [file] }).catch(() => {}); // who changes their mind is no error
 });
 find(".share").hidden = !navigator.canShare?.({ files: [new File([], "a.png", { type: "image/png" })] });
-find(".film").hidden = !FILMS.length;
+find(".film").hidden = !FILM;
 find(".ink").hidden = find(".darkness").hidden = props.made !== "sketch";
 dark.oninput = () => {
   for (const part of filter.querySelectorAll("[type=gamma]")) part.setAttribute("exponent", gamma());
