@@ -161,7 +161,7 @@ def test_the_square_that_is_converted_is_shown_and_dragged(
     wide.save(tmp_path / "wide.png")
     upload(page, tmp_path / "wide.png")
     panel = page.locator("[role=tabpanel]:visible")
-    square, own = panel.get_by_role("group", name="What is converted"), panel.get_by_label("Own square")
+    square, own = panel.get_by_role("group", name="Part to convert"), panel.get_by_label("My own square")
     source = ""
 
     def converted() -> Image.Image:
@@ -206,7 +206,7 @@ def test_the_square_that_is_converted_is_shown_and_dragged(
     panel.get_by_label("The middle").click()
     converted()
     assert place() == pytest.approx([0.25, 0, 1], abs=0.01)
-    panel.get_by_label("All of it").click()
+    panel.get_by_label("Whole picture").click()
     assert converted().size == (48, 32)
     expect(square).to_be_hidden()
     panel.get_by_role("button", name="anna").click()
@@ -486,7 +486,7 @@ def test_many_pictures_come_back_in_a_zip(page: Page, tmp_path: Path) -> None:
     expect(page.get_by_text("3 of 4 converted.")).to_be_visible(timeout=30_000)
     expect(page.get_by_text("notes.txt is not a picture")).to_be_visible()
     with page.expect_download() as download:
-        page.get_by_text("Download all, as a zip").click()
+        page.get_by_text("Download all (ZIP)").click()
     with ZipFile(download.value.path()) as archive:
         assert archive.namelist() == ["0.png", "1.png", "2.png"]
 

@@ -281,7 +281,7 @@ def test_a_picture_is_framed_saved_and_sent_on(
     made = give(page, "photo_to_sketch", tmp_path / "wide.png")
     assert difference(made, pipe.photo_to_sketch(wide.crop((16, 0, 48, 32)))) < 0.004
     panel = page.locator("#photo_to_sketch")
-    square = panel.get_by_role("group", name="What is converted")
+    square = panel.get_by_role("group", name="Part to convert")
     square.focus()
     for _ in range(40):
         square.press("ArrowLeft")
@@ -318,7 +318,7 @@ def test_the_camera_runs_and_several_pictures_come_in_a_zip(
     expect(page.get_by_text("2 of 3 converted.")).to_be_visible(timeout=20_000)
     expect(page.get_by_text("notes.txt is not a picture")).to_be_visible()
     with page.expect_download() as download:
-        page.get_by_role("button", name="Download all, as a zip").click()
+        page.get_by_role("button", name="Download all (ZIP)").click()
     with ZipFile(download.value.path()) as archive:
         assert archive.testzip() is None
         assert archive.namelist() == ["0.png", "1.png"]
