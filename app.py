@@ -180,9 +180,9 @@ def build(models: Models) -> gr.Blocks:
         with friendly():
             return models.figures(name)
 
-    def styles(name: str) -> list[str]:
+    def styles(name: str) -> dict[str, Any]:
         with friendly():
-            return models.release(name).styles
+            return {"weights": name, "styles": models.release(name).styles}
 
     with Blocks(title="Face photo ↔ sketch") as demo:
         gr.Markdown(text("title"))

@@ -1,5 +1,5 @@
 // The camera, converted as it runs: the square around the face, which the server looks for. It stops when the button says
-// so, the page is left or another tab is opened. The value is a list: the styles in which the release draws.
+// so, the page is left or another tab is opened. The value is {weights: the name of the release, styles: those in which it draws}.
 
 const CLIP = 5; // seconds
 const FILM_SIZE = 512; // pixels
@@ -174,11 +174,11 @@ clip.onclick = alone(async (name) => {
 button.onclick = () => (stream ? stop() : start({ facingMode: "user" }));
 find(".turn").onclick = turn;
 mirror.onchange = () => view.classList.toggle("mirrored", mirror.checked);
-const offer = () => { find(".styles").hidden = target() !== "sketch" || !props.value.length; };
+const offer = () => { find(".styles").hidden = target() !== "sketch" || !props.value.styles.length; };
 const fill = () => {
   const chosen = style.value;
-  style.replaceChildren(...["", ...props.value].map((name) => new Option(name || words.own_style, name)));
-  style.value = props.value.includes(chosen) ? chosen : "";
+  style.replaceChildren(...["", ...props.value.styles].map((name) => new Option(name || words.own_style, name)));
+  style.value = props.value.styles.includes(chosen) ? chosen : "";
   offer();
 };
 const choose = () => {
@@ -187,8 +187,11 @@ const choose = () => {
 };
 style.onchange = choose;
 for (const choice of element.querySelectorAll("[name=direction]")) choice.onchange = choose;
-watch("value", fill); // of other weights, after these were chosen:
-addEventListener("weights", () => { style.value = ""; choose(); });
+watch("value", fill);
+addEventListener("weights", () => {
+  if (props.value.weights !== window.chosenWeights) style.value = ""; // the styles of these weights are still to come
+  choose();
+});
 fill();
 clip.hidden = !FILM;
 offerDevice(choose);
