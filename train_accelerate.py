@@ -41,7 +41,7 @@ from cyclegan.losses import Translation, discriminator_loss, generator_loss, tra
 from cyclegan.networks import Features, Generator, PatchDiscriminator
 from cyclegan.palette import PALETTE_SIZE
 from cyclegan.pool import ImagePool
-from cyclegan.release import WeightsError
+from cyclegan.release import WeightsError, check_styles
 from cyclegan.training import TrainingError
 from cyclegan.training.config import TrainConfig, changed_flags, read_flags
 from cyclegan.training.draws import draw, judges
@@ -424,6 +424,7 @@ def read_data(config: TrainConfig, accelerator: Accelerator) -> tuple[UnpairedBa
             )
         accelerator.print(f"{pairs} sketches have a photo of the same name.")
     styles, numbers = find_styles(sketches.names, config.style_pattern)
+    check_styles(styles, "The names of the folders" if config.style_pattern is None else "--style-pattern")
     if styles:
         accelerator.print(f"Styles: {', '.join(styles)}.")
     return (

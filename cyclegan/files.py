@@ -123,6 +123,16 @@ def explain(error: OSError) -> str:
     return what
 
 
+def readable(path: str | Path) -> str:
+    """A path as it can be printed and written, whatever bytes its name is made of."""
+    return str(path).encode(errors="backslashreplace").decode()
+
+
+def is_text(path: Path) -> bool:
+    """Whether a path is UTF-8; safetensors (0.8) opens no other."""
+    return readable(path) == str(path)
+
+
 def cache_folder() -> Path:
     """Return the cache folder: $CYCLEGAN_CACHE, or else `cyclegan` in $XDG_CACHE_HOME or ~/.cache."""
     if given := os.environ.get("CYCLEGAN_CACHE"):

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from .files import is_text, readable
 from .networks import Generator, Padding, Upsample
 from .release import WeightsError
 
@@ -35,17 +35,23 @@ def read_generator(path: Path, network: str | None = None) -> Generator:
     """
     state = _one_network(_load(path), path, network)
     state = {name.removeprefix("module."): value for name, value in state.items()}  # of nn.DataParallel
-    convolutions = {name.removesuffix(".weight"): value for name, value in state.items() if value.ndim == 4}
-    for name, value in state.items():
+    layers = {name.rpartition(".")[0] for name, value in state.items() if value.ndim == 4}
+    for name, value in [*state.items()]:
         layer, _, kind = name.rpartition(".")
-        if layer in convolutions:
-            if not value.is_floating_point() or not value.isfinite().all():
-                raise WeightsError(f"{path}: {name} must hold finite floating-point numbers; got {value.dtype}.")
+        if value.layout != torch.strided or value.is_meta:
+            raise WeightsError(f"{path}: {name} must be a dense tensor with numbers; got {value.layout}.")
+        if layer in layers:
+            if not value.is_floating_point():
+                raise WeightsError(f"{path}: {name} must hold floating-point numbers; got {value.dtype}.")
+            state[name] = value.float()  # in 64 bits, numbers may be finite that are not in 32
+            if not state[name].isfinite().all():
+                raise WeightsError(f"{path}: {name} holds NaN or infinite numbers.")
         elif kind not in STATISTICS and not torch.equal(value, torch.full_like(value, kind == "weight")):
             raise WeightsError(f"{path}: {name} belongs to a batch norm or a learned scale; neither is supported.")
+    convolutions = {name.removesuffix(".weight"): value for name, value in state.items() if value.ndim == 4}
 
     blocks = (len(convolutions) - 6) // 2
-    if blocks < 0 or len(convolutions) % 2:
+    if blocks < 0 or len(convolutions) % 2 or not all(weight.numel() for weight in convolutions.values()):
         raise WeightsError(
             f"{path} has {len(convolutions)} convolutions. A ResNet generator has 6, plus two for each block."
         )
@@ -53,7 +59,8 @@ def read_generator(path: Path, network: str | None = None) -> Generator:
     width = (stems or [*convolutions.values()])[0].shape[0]
     resized = any(weight.shape[:2] == (2 * width, 4 * width) for weight in convolutions.values())
     upsample: Upsample = "resize" if resized else "transpose"
-    ours = Generator(width, blocks, "zero", upsample).state_dict()
+    with torch.device("meta"):  # whatever width the file claims
+        ours = Generator(width, blocks, "zero", upsample).state_dict()
     names = [name.removesuffix(".weight") for name in ours if name.endswith(".weight")]
     if path.suffix == ".safetensors":
         convolutions = _sort(
@@ -66,16 +73,19 @@ def read_generator(path: Path, network: str | None = None) -> Generator:
                 f"{path} is not a ResNet generator of width {width} with {blocks} blocks: {layer}.weight must have "
                 f"shape {tuple(expected)}; got {tuple(weight.shape)}."
             )
-        bias = state.get(f"{layer}.bias", torch.zeros_like(ours[f"{name}.bias"]))
+        bias = state.get(f"{layer}.bias", torch.zeros(ours[f"{name}.bias"].shape))
         if bias.shape != ours[f"{name}.bias"].shape:
             raise WeightsError(f"{path}: {layer}.bias is {tuple(bias.shape)}, which does not fit its weight.")
-        ours[f"{name}.weight"], ours[f"{name}.bias"] = weight.float(), bias.float()
-    generator = Generator(width, blocks, _padding(list(convolutions), resized, path), upsample)
-    generator.load_state_dict(ours)
+        ours[f"{name}.weight"], ours[f"{name}.bias"] = weight, bias
+    with torch.device("meta"):
+        generator = Generator(width, blocks, _padding(list(convolutions), resized, path), upsample)
+    generator.load_state_dict(ours, assign=True)
     return generator
 
 
 def _load(path: Path) -> Any:
+    if not is_text(path):
+        raise WeightsError(f"{readable(path)} is no UTF-8 name, so it cannot be opened. Rename it.")
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
@@ -87,9 +97,12 @@ def _load(path: Path) -> Any:
             f"{path} contains more than tensors or is not a .pth file. It was not read, because that could run code. "
             "Save the state_dict() of the network instead."
         ) from None
-    except (RuntimeError, EOFError, OSError, SafetensorError) as error:
+    except (PermissionError, IsADirectoryError) as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}.") from None
+    except Exception as error:  # torch.load raises nearly anything on damaged files
         kind = path.suffix if path.suffix == ".safetensors" else ".pth"
-        raise WeightsError(f"{path} is damaged or no {kind} file: {str(error).splitlines()[0]}") from None
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f"{path} is damaged or no {kind} file: {reason}") from None
 
 
 def _one_network(loaded: Any, path: Path, network: str | None) -> dict[str, Tensor]:

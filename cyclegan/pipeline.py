@@ -173,7 +173,7 @@ class FaceSketchPipeline(
     @classmethod
     def from_pretrained(  # type: ignore[override]
         cls,
-        pretrained_model_name_or_path: str | Path = EMBEDDED,
+        pretrained_model_name_or_path: str | Path | None = None,
         *,
         revision: str | None = None,
         direction: Direction | str | None = None,
@@ -191,7 +191,7 @@ class FaceSketchPipeline(
         A release that was downloaded before is loaded from the cache when the Hub cannot be reached.
 
         Args:
-            pretrained_model_name_or_path: a folder or `user/repo[@revision]`. Default: the embedded weights.
+            pretrained_model_name_or_path: a folder or `user/repo[@revision]`. None: the embedded weights.
             revision: a branch, tag or commit of the repository, such as `epoch-12`.
             direction: load and download only this direction.
             fallback: use the embedded weights, with a warning, if the Hub cannot be reached and the cache is empty.
@@ -204,7 +204,7 @@ class FaceSketchPipeline(
             EngineError: the engine cannot run here.
             HubUnreachableError: the Hub cannot be reached, and the release is not in the cache.
         """
-        source = str(pretrained_model_name_or_path)
+        source = str(EMBEDDED if pretrained_model_name_or_path is None else pretrained_model_name_or_path)
         folder, commit = Path(source), None
         if not folder.is_dir():
             options = {

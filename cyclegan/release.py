@@ -2,6 +2,7 @@
 
 import errno
 import json
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
@@ -21,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from .directions import Direction
-from .files import atomic
+from .files import atomic, is_text, readable
 from .hub.client import HTTP_ERRORS, one_line, split_revision
 from .networks import Generator, Padding, Upsample
 from .palette import PALETTE_SIZE
@@ -76,6 +77,8 @@ def read(folder: Path, direction: str | None, source: str) -> tuple[dict[Directi
     Raises:
         WeightsError: it is incomplete, damaged, or of a newer format; the message names the file and the key.
     """
+    if not is_text(folder):
+        raise WeightsError(f"{readable(folder)} is no UTF-8 name, so it cannot be opened. Rename the folder.")
     config = read_config(folder / "config.json")
     generators = {
         name: load_generator(config, folder / f"{name}.safetensors")
@@ -159,7 +162,7 @@ def directions_of(config: dict[str, Any], direction: str | None, source: str) ->
     given = config.get("directions", [*Direction])
     there = [name for name in Direction if isinstance(given, list) and name in given]
     if not there:
-        raise WeightsError(f"The config.json of {source} lists no known direction; got {given!r}.")
+        raise WeightsError(f"The config.json of {source} lists no known direction; got {given!r:.80}.")
     if direction is None:
         return there
     if direction not in there:
@@ -170,7 +173,7 @@ def directions_of(config: dict[str, Any], direction: str | None, source: str) ->
 def read_config(path: Path) -> dict[str, Any]:
     """Read the config.json of a release and refuse what this version cannot build."""
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8-sig"))  # Windows' editors put a mark in front
     except FileNotFoundError:
         raise WeightsError(f"{path} is missing: {path.parent} is not a face-sketch release.") from None
     except OSError as error:
@@ -198,15 +201,29 @@ def read_config(path: Path) -> dict[str, Any]:
 def _check(config: dict[str, Any], path: Path) -> None:
     for name, (least, most) in BOUNDS.items():
         if type(value := config[name]) is not int or not least <= value <= most:
-            raise WeightsError(f"{path}: {name} must be a whole number from {least} to {most}; got {value!r}.")
+            raise WeightsError(f"{path}: {name} must be a whole number from {least} to {most}; got {value!r:.80}.")
     for name, choices in CHOICES.items():
         if type(value := config[name]) is not type(choices[0]) or value not in choices:
-            raise WeightsError(f"{path}: {name} must be {' or '.join(map(json.dumps, choices))}; got {value!r}.")
-    styles = config["styles"]
-    if not isinstance(styles, list) or not all(isinstance(style, str) and style for style in styles):
-        raise WeightsError(f"{path}: styles must be a list of names; got {styles!r}.")
+            raise WeightsError(f"{path}: {name} must be {' or '.join(map(json.dumps, choices))}; got {value!r:.80}.")
+    check_styles(config["styles"], str(path))
+
+
+def check_styles(styles: Any, source: str) -> None:
+    """Check the names of the styles of a release.
+
+    Raises:
+        WeightsError: they are no names that can be shown, not each once, or too many; the message begins with `source`.
+    """
+    if not isinstance(styles, list) or not all(map(_is_name, styles)):
+        raise WeightsError(f"{source}: styles must be a list of names; got {styles!r:.80}.")
     if len(set(styles)) != len(styles) or len(styles) > MOST_STYLES:
-        raise WeightsError(f"{path}: styles must be at most {MOST_STYLES} names, each once; got {styles!r}.")
+        raise WeightsError(f"{source}: styles must be at most {MOST_STYLES} names, each once; got {styles!r:.80}.")
+
+
+def _is_name(style: Any) -> bool:
+    # Half a surrogate pair cannot be sent to a browser, and control characters cannot be typed
+    unusable = r"^\s*$|[\0-\x1f\x7f\ud800-\udfff]"
+    return isinstance(style, str) and len(style) < 256 and not re.search(unusable, style)
 
 
 def load_generator(config: dict[str, Any], path: Path) -> Generator:
@@ -248,6 +265,8 @@ def load_generator(config: dict[str, Any], path: Path) -> Generator:
                     raise WeightsError(f"{path}: the tensor {name} holds NaN or infinite numbers.")
     except FileNotFoundError:
         raise WeightsError(f"{path} is missing, so the release is incomplete. Download it again.") from None
+    except PermissionError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror}.") from None
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path} is damaged ({error}). Download the release again.") from None
     generator.load_state_dict(filled, assign=True)

@@ -192,10 +192,29 @@ def test_a_network_one_level_down_is_found_and_of_several_one_is_asked_for(tmp_p
     assert read_generator(path, "b").blocks == 1
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_no_finite_numbers_are_refused(tmp_path: Path, value: float) -> None:
-    with pytest.raises(WeightsError, match=r"model\.4\.bias must hold finite floating-point numbers"):
-        read_generator(save(tmp_path / "g.pth", lambda s: s["model.4.bias"].fill_(value)))
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda b: b + float("nan"), "holds NaN or infinite numbers"),
+        (lambda b: b.double() + 1e300, "holds NaN or infinite numbers"),  # in the 32 bits that it would have here
+        (lambda b: b.int(), r"must hold floating-point numbers; got torch\.int32"),
+        (lambda b: b.to_sparse(), r"must be a dense tensor with numbers; got torch\.sparse_coo"),
+        (lambda b: b.to("meta"), "must be a dense tensor with numbers"),
+    ],
+)
+def test_what_holds_no_finite_numbers_is_refused(
+    tmp_path: Path, change: Callable[[Tensor], Tensor], words: str
+) -> None:
+    with pytest.raises(WeightsError, match=rf"model\.4\.bias {words}"):
+        read_generator(save(tmp_path / "g.pth", lambda s: s.update({"model.4.bias": change(s["model.4.bias"])})))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2])
+def test_any_floating_point_numbers_are_taken(tmp_path: Path, dtype: torch.dtype) -> None:
+    state = {name: tensor.to(dtype) for name, tensor in Reference(4, 1).state_dict().items()}
+    torch.save(state, tmp_path / "g.pth")
+    (weight, *_) = read_generator(tmp_path / "g.pth").state_dict().values()
+    assert torch.equal(weight, state["model.1.weight"].float())
 
 
 def save(path: Path, change: Callable[[dict[str, Tensor]], object]) -> Path:
@@ -232,6 +251,7 @@ def test_leftovers_that_change_nothing_are_left(tmp_path: Path) -> None:
         (lambda s: s.update({"model.1.weight": torch.rand(4, 1, 7, 7)}), r"\(4, 3, 7, 7\); got \(4, 1, 7, 7\)"),
         (lambda s: [s.pop(name) for name in list(s)[4:]], "has 2 convolutions"),
         (lambda s: s.clear(), "has 0 convolutions"),
+        (lambda s: s.update({n: t[:0] for n, t in s.items() if t.ndim == 4}), "has 10 convolutions"),
         (lambda s: s.update({"epoch": 3}), "not the state_dict of one network"),
     ],
 )

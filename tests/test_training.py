@@ -3,6 +3,7 @@
 import csv
 import errno
 import os
+import pty
 import re
 import shutil
 import signal
@@ -190,6 +191,24 @@ def test_an_output_that_is_a_file_is_refused(tmp_path: Path) -> None:
     ):
         pass
     assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("ignored", [False, True], ids=["heard", "nohup"])
+def test_a_terminal_that_is_closed_lets_the_state_be_saved(tmp_path: Path, ignored: bool) -> None:
+    process, terminal = pty.fork()
+    if not process:  # the child, which must not come back into the tests
+        if ignored:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        with stop_on_signals() as stop:
+            os.write(1, b"ready")
+            if stop.wait(1 if ignored else 60) != ignored:
+                os.write(2, b"Stopped")
+                (tmp_path / "saved").touch()
+        os._exit(0)
+    assert os.read(terminal, 5) == b"ready"
+    os.kill(process, signal.SIGHUP) if ignored else os.close(terminal)
+    assert os.waitpid(process, 0)[1] == 0
+    assert (tmp_path / "saved").exists()
 
 
 def test_signals_mean_what_they_meant_before(monkeypatch: pytest.MonkeyPatch) -> None:

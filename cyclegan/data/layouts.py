@@ -11,8 +11,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from ..files import readable
 from ..images import ENDINGS, ImageError, open_image
-from .sources import DataError, File, Half, Source, dataset_source, files_source, find_images, find_pairs, readable
+from .sources import DataError, File, Half, Source, dataset_source, files_source, find_images, find_pairs
 
 DOMAINS = ("photos", "sketches")
 WIDE = 1.5  # a picture that is so many times as wide as high may hold two side by side

@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..extras import extra
+from ..files import readable
 from ..images import ENDINGS, ImageError, open_image
 
 PATIENCE = 60.0  # seconds that an unreadable disk or share is waited for
@@ -97,11 +98,6 @@ def _others_can_be_read(path: Path) -> bool:
                 file.read(1)
                 return True
     return False
-
-
-def readable(path: str | Path) -> str:
-    """A path as it can be printed and written, whatever bytes its name is made of."""
-    return str(path).encode(errors="backslashreplace").decode()
 
 
 def files_source(title: str, folder: Path, files: Sequence[File]) -> Source:

@@ -1,8 +1,10 @@
 """What keeps a run from harm: its folder is its own, signals end it in order, and what cannot work fails at once."""
 
 import errno
+import os
 import re
 import signal
+import stat
 import tempfile
 import threading
 import time
@@ -16,6 +18,7 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from accelerate.utils import parse_flag_from_env
 from filelock import FileLock, Timeout
 
+from ..files import is_text, readable
 from . import TrainingError
 
 NO_MEMORY = re.compile(
@@ -25,6 +28,7 @@ PLUGINS = {  # what `accelerate config` may turn on, and the variable that says 
     "DeepSpeed": "ACCELERATE_USE_DEEPSPEED", "FSDP": "ACCELERATE_USE_FSDP", "Megatron-LM": "ACCELERATE_USE_MEGATRON_LM",
     "a parallelism configuration": "ACCELERATE_USE_PARALLELISM_CONFIG",
 }  # fmt: skip
+HANG_UP = getattr(signal, "SIGHUP", None)  # of a terminal or a connection that was closed; Windows has none
 IMPATIENT = 1.0  # seconds: launchers pass Ctrl-C on, so what comes sooner is the same wish
 
 
@@ -35,6 +39,8 @@ def own(output: Path) -> Iterator[None]:
     Raises:
         TrainingError: another run uses the folder, or it cannot be written.
     """
+    if not is_text(output):
+        raise TrainingError(f"--output must be a UTF-8 name; got {readable(output)}. Choose another one.")
     try:
         output.mkdir(parents=True, exist_ok=True)
         for folder in (output, output / "states"):
@@ -56,11 +62,17 @@ def own(output: Path) -> Iterator[None]:
 
 @contextmanager
 def on_signals(handle: Callable[[int, FrameType | None], object]) -> Iterator[None]:
-    """Handle SIGTERM and Ctrl-C until the block ends; in a thread, where Python forbids it, nothing changes."""
+    """Handle SIGTERM, Ctrl-C and, unless `nohup` ignores it, SIGHUP until the block ends.
+
+    In a thread, where Python forbids it, nothing changes.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if HANG_UP is not None and signal.getsignal(HANG_UP) != signal.SIG_IGN:
+        numbers.append(HANG_UP)
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield
     finally:
@@ -70,15 +82,17 @@ def on_signals(handle: Callable[[int, FrameType | None], object]) -> Iterator[No
 
 @contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM or Ctrl-C sets, so that a run can save its state; a second one ends it at once.
+    """An event that these signals set, so that a run can save its state; a second one ends it at once.
 
     Raises:
         KeyboardInterrupt: the second one came.
     """
     stop, asked = threading.Event(), time.monotonic()
 
-    def handle(*_: object) -> None:
+    def handle(number: int, _: object) -> None:
         nonlocal asked
+        if number == HANG_UP:
+            _write_to_nobody()
         if stop.is_set() and time.monotonic() - asked > IMPATIENT:
             raise KeyboardInterrupt
         if not stop.is_set():
@@ -87,6 +101,15 @@ def stop_on_signals() -> Iterator[threading.Event]:
 
     with on_signals(handle):
         yield stop
+
+
+def _write_to_nobody() -> None:
+    """Let what is printed vanish where a terminal or a pipe took it: to write to a closed one is an error."""
+    nobody = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.dup2(nobody, descriptor)
+    os.close(nobody)
 
 
 @contextmanager
