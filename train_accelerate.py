@@ -430,7 +430,7 @@ def read_data(config: TrainConfig, accelerator: Accelerator) -> tuple[UnpairedBa
     return (
         UnpairedBatches(
             photos, sketches, config.image_size, config.batch_size, config.seed, partners, numbers, config.zoom,
-            config.palette,
+            config.palette, config.recolour,
         ),
         styles,
         {"photos": fingerprint(photos.names), "sketches": fingerprint(sketches.names)},

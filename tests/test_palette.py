@@ -6,7 +6,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from cyclegan.images import normalise, to_tensor
-from cyclegan.palette import PARTS, ChoiceError, make_palette, read_palette, search_places
+from cyclegan.palette import HAIRS, PARTS, SKINS, ChoiceError, make_palette, read_palette, recolour, search_places
 
 
 def face(skin: str, hair: str | None, background: str, size: int = 128) -> Tensor:
@@ -44,6 +44,28 @@ def test_the_colours_of_drawn_faces_are_read(size: int) -> None:
     for read, colours in zip(palette, FACES, strict=True):
         asked = make_palette(**dict(zip(PARTS, colours, strict=True)))[0]
         assert (read - asked).abs().max() < 8 / 127.5
+
+
+def test_faces_get_the_colours_that_are_drawn_and_keep_the_others() -> None:
+    faces = torch.stack([face(*colours) for colours in FACES])
+    numbers = torch.full((len(FACES), 3, 4), 0.5)
+    assert torch.equal(recolour(faces, numbers), faces)
+
+    numbers[:, :, 0] = 0.0
+    numbers[:, 0, 1] = torch.tensor([0.0, 1.0, 3.0, 5.0]) / (len(SKINS) - 1)
+    numbers[:, 1, 1] = torch.tensor([5.0, 1.0, 0.0, 4.0]) / (len(HAIRS) - 1)
+    numbers[:, 2, 1:] = torch.tensor([[0.1, 0.3, 0.8], [0.9, 0.9, 0.9], [0.5, 0.1, 0.1], [0.2, 0.6, 0.2]])
+    read = read_palette(recolour(faces, numbers))[..., :3]
+    for row, (skin, hair) in enumerate([(0, 5), (1, 1), (3, 0), (5, 4)]):
+        wanted = make_palette(skin=SKINS[skin], hair=HAIRS[hair])[0, :2, :3]
+        assert (read[row, 0] - wanted[0]).abs().max() < 0.1
+        assert (read[row, 1] - wanted[1]).abs().max() < 0.35
+        assert (read[row, 2] - (2 * numbers[row, 2, 1:] - 1)).abs().max() < 0.3
+
+    numbers[:, 1:, 0] = 1.0  # the skin alone
+    changed = (recolour(faces, numbers) - faces).abs().amax(1) > 0.05
+    assert changed[:, 70:80, 55:75].all()
+    assert not changed[:, :, :5].any() and not changed[:, :5].any()
 
 
 def test_a_bald_head_has_no_hair() -> None:

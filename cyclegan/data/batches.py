@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..images import normalise
-from ..palette import read_palette, search_places
+from ..palette import PARTS, RECOLOUR_NUMBERS, read_palette, recolour, search_places
 from .augmentation import crop_and_flip
 from .cache import Pictures
 
@@ -53,6 +53,7 @@ class Drawn(NamedTuple):
     paired: Tensor  # (B,) bool
     style: Tensor  # (B,) int64
     side: int  # pixels: what the pictures are brought to before they are cropped
+    colours: Tensor | None  # (B, 3, RECOLOUR_NUMBERS): for `recolour`
 
 
 class UnpairedBatches:
@@ -68,10 +69,11 @@ class UnpairedBatches:
         zoom: from how much to how much the pictures of a batch are enlarged before they are cropped; the pictures given
             are of the largest size. Faces are then of many scales.
         palette: read the photos' colours.
+        recolour: the share of the photos that get other colours.
     """
 
     # Streams of random numbers
-    PHOTOS, SKETCHES, AUGMENTATION, POOL, NOISE, DISCRIMINATORS, LINES, LIGHT, ZOOM, CONDITIONS = range(10)
+    PHOTOS, SKETCHES, AUGMENTATION, POOL, NOISE, DISCRIMINATORS, LINES, LIGHT, ZOOM, CONDITIONS, COLOURS = range(11)
 
     def __init__(
         self,
@@ -84,10 +86,11 @@ class UnpairedBatches:
         styles: Tensor | None = None,
         zoom: tuple[float, float] = (1.0, 1.0),
         palette: bool = False,
+        recolour: float = 0.0,
     ) -> None:
         self.photos, self.sketches, self.partners = photos, sketches, partners
         self.styles = torch.zeros(len(sketches), dtype=torch.int64) if styles is None else styles
-        self.zoom, self.palette = zoom, palette
+        self.zoom, self.palette, self.recolour = zoom, palette, recolour
         self.image_size, self.batch_size, self.seed = image_size, batch_size, seed
         self._passes: dict[int, tuple[int, Tensor]] = {}
 
@@ -131,7 +134,14 @@ class UnpairedBatches:
         for pictures, indices in ((self.photos, photos), (self.sketches, sketches)):
             if isinstance(pictures, Pictures):
                 paired[part] &= torch.tensor(pictures.are_readable(indices[part].tolist()))
-        return Drawn(photo, sketch, corners[:, part], flips[:, part], paired[part], self.styles[sketches[part]], side)
+        colours = None
+        if self.recolour:
+            rng = step_rng(self.seed, step, self.COLOURS)
+            colours = torch.rand(self.batch_size, len(PARTS), RECOLOUR_NUMBERS, generator=rng)
+            colours[torch.rand(self.batch_size, generator=rng) >= self.recolour, :, 0] = 1  # these keep theirs
+            colours = colours[part]
+        style = self.styles[sketches[part]]
+        return Drawn(photo, sketch, corners[:, part], flips[:, part], paired[part], style, side, colours)
 
     def _side(self, step: int) -> int:
         """How large the pictures of a step are before they are cropped, in pixels."""
@@ -144,6 +154,8 @@ class UnpairedBatches:
     def crop(self, drawn: Drawn, device: torch.device | str = "cpu") -> Batch:
         """Move a batch to the device, and crop and flip it there."""
         whole_photo, whole_sketch = (normalise(pictures.to(device, non_blocking=True)) for pictures in drawn[:2])
+        if drawn.colours is not None:
+            whole_photo = recolour(whole_photo, drawn.colours.to(device, non_blocking=True))
         photo, sketch = (
             crop_and_flip(_enlarge(pictures, drawn.side), corners, flips, self.image_size)
             for pictures, corners, flips in zip((whole_photo, whole_sketch), drawn.corners, drawn.flips, strict=True)

@@ -21,7 +21,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "seed": (0, 2**63 - 1),
     "width": OF_RELEASES["width"],
     "zoom": (1, 8),
-    **dict.fromkeys(("decay_from", "ema_decay", "line_sketches", "relight"), (0, 1)),
+    **dict.fromkeys(("decay_from", "ema_decay", "line_sketches", "recolour", "relight"), (0, 1)),
     **dict.fromkeys(("pool_size", "validation_pictures"), (0, 10**6)),
     **dict.fromkeys(
         ("cycle_weight", "identity_weight", "paired_weight", "palette_weight", "perceptual_weight"), (0, 10**6)

@@ -98,6 +98,8 @@ class TrainConfig:
     so that it can choose them too."""
     palette_weight: float = 0.0
     """Weight of the distance between the colours that were asked for and those that were painted; needs --palette."""
+    recolour: float = 0.0
+    """Share of the photos that get another skin, hair and background, to learn colours that the photos lack."""
     style_pattern: str | None = None
     """The style of a sketch is what this regular expression finds in its name: the named group that matches, or the
     first group. Without it, the folders in train/sketches are the styles."""
