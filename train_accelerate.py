@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from cyclegan.extras import install
+from cyclegan.extras import install, launching
 
 try:
     import filelock  # noqa: F401
@@ -34,7 +34,7 @@ from cyclegan.data.cache import Pictures
 from cyclegan.data.layouts import DOMAINS
 from cyclegan.data.sources import DataError, find_styles, match_names
 from cyclegan.evaluation.metrics import load_features, luminance_correlation
-from cyclegan.files import point
+from cyclegan.files import explain, point, print_anything
 from cyclegan.hub.client import HubError
 from cyclegan.hub.uploads import Uploads, fetch_state
 from cyclegan.losses import Translation, discriminator_loss, generator_loss, translate
@@ -242,15 +242,16 @@ def train(config: TrainConfig) -> None:
         TrainingError: it cannot start or go on. HubError: not everything has arrived on the Hub.
     """
     check_tracker(config.tracker)
-    check_plugins()
-    accelerator = Accelerator(
-        mixed_precision=choose_precision(config.mixed_precision),
-        gradient_accumulation_steps=config.gradient_accumulation,
-        log_with=config.tracker,
-        project_dir=config.output,
-        # The others wait while the first process downloads a state or scores a release
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
-    )
+    with launching(TrainingError):
+        check_plugins()
+        accelerator = Accelerator(
+            mixed_precision=choose_precision(config.mixed_precision),
+            gradient_accumulation_steps=config.gradient_accumulation,
+            log_with=config.tracker,
+            project_dir=config.output,
+            # The others wait while the first process downloads a state or scores a release
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
+        )
     if accelerator.gradient_accumulation_steps != config.gradient_accumulation:
         raise TrainingError(
             f"ACCELERATE_GRADIENT_ACCUMULATION_STEPS is {accelerator.gradient_accumulation_steps} and "
@@ -460,10 +461,13 @@ def any_process(accelerator: Accelerator, asked: bool) -> bool:
 
 
 def main() -> None:
+    print_anything()
     try:
         train(read_flags(sys.argv[1:]))
     except (TrainingError, DataError, HubError, WeightsError, KeyboardInterrupt) as error:
         sys.exit(str(error) or "Interrupted. Continue from the last saved state with --resume.")
+    except OSError as error:
+        sys.exit(f"{explain(error)} Everything saved earlier is intact; continue with --resume.")
 
 
 if __name__ == "__main__":

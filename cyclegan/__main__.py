@@ -25,7 +25,7 @@ from .evaluation.page import Page, as_text
 from .evaluation.protocol import make_hints
 from .evaluation.report import make_report
 from .faces import Framing
-from .files import atomic, explain
+from .files import atomic, explain, print_anything, readable
 from .hub.client import HubError
 from .hub.deploy import deploy as deploy_space
 from .hub.deploy import deploy_static
@@ -89,7 +89,7 @@ def convert(
 
 
 def evaluate(
-    data: Path,
+    data: Path | None = None,
     weights: str = str(EMBEDDED),
     json_: Annotated[Path | None, tyro.conf.arg(name="json")] = None,
     html: Path | None = None,
@@ -103,6 +103,8 @@ def evaluate(
     identity: bool = False,
     perceptual_network: Path | None = None,
     swap_domains: bool = False,
+    photos: tuple[str, ...] = (),
+    sketches: tuple[str, ...] = (),
 ) -> int:
     """Measure likeness, cycle and speed of a model on paired pictures, in both directions. See docs/evaluation.md.
 
@@ -127,15 +129,20 @@ def evaluate(
         identity: Also measure whether the person can still be recognised.
         perceptual_network: A safetensors file of VGG16, as in training, for a KID of its features.
         swap_domains: Whether the photos are testB, or the right halves.
+        photos: Files, folders or patterns of the photos, in place of those in a folder.
+        sketches: Files, folders or patterns of the sketches.
     """
+    patterns = DataSet(photos=photos, sketches=sketches)
+    if (data is None) != bool(photos):
+        raise DataError("Pass either --data FOLDER, or --photos and --sketches with a pattern each.")
     pipe = FaceSketchPipeline.from_pretrained(weights, engine=engine)
     page = Page() if html else None
-    loaded = load(data, protocol, pipe.image_size, size, style_pattern, groups, swap_domains)
+    loaded = load(data or patterns, protocol, pipe.image_size, size, style_pattern, groups, swap_domains)
     report = make_report(
         pipe,
         loaded.pairs,
-        model="the embedded weights" if weights == str(EMBEDDED) else weights,
-        data=str(data),
+        model="the embedded weights" if weights == str(EMBEDDED) else readable(weights),
+        data=readable(data or patterns.flags()),
         hints=make_hints(pipe, loaded.styles if true_style else None, own_palette),
         groups=find_groups(loaded.attributes),
         identity=identity,
@@ -274,6 +281,7 @@ def deploy(
 
 
 def main() -> None:
+    print_anything()
     try:
         status = tyro.extras.subcommand_cli_from_dict(
             {
@@ -291,6 +299,8 @@ def main() -> None:
         sys.exit(str(error))
     except OSError as error:
         sys.exit(explain(error))
+    except KeyboardInterrupt:
+        sys.exit("Interrupted. What is already written is whole.")
     sys.exit(status)
 
 

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from .data.sources import DataError, find_images
 from .directions import Direction
-from .extras import extra
+from .extras import extra, launching
 from .faces import LARGEST, Frame, Framing, frame
 from .files import atomic
 from .images import ENDINGS, ImageError, open_image
@@ -73,7 +73,7 @@ def convert(
         DataError: nothing was given. ChoiceError: the release has no such style or colour. WeightsError: as in
             `from_pretrained`. OSError: the results cannot be written.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if os.environ.get("WORLD_SIZE", "1") != "1":
         return _convert_together(inputs, direction, out, weights, engine, choices)
     plan = make_plan(inputs, out)
     pipe = FaceSketchPipeline.from_pretrained(weights, direction=direction, engine=engine)
@@ -88,8 +88,9 @@ def _convert_together(
         from accelerate import PartialState
         from accelerate.utils import broadcast_object_list, gather_object, parse_flag_from_env
 
-    cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.cuda.is_available()
-    state = PartialState(cpu, timeout=timedelta(days=365))  # however long one process waits for another
+    with launching(DataError):
+        cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.cuda.is_available()
+        state = PartialState(cpu, timeout=timedelta(days=365))  # however long one process waits for another
     (plan,) = broadcast_object_list([make_plan(inputs, out) if state.is_main_process else Plan()])
     pipe = FaceSketchPipeline.from_pretrained(weights, direction=direction, device=state.device, engine=engine)
     with (

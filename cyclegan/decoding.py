@@ -81,8 +81,6 @@ def open_image(
         raise
     except FileNotFoundError:
         raise ImageError(f"{name} does not exist.") from None
-    except (IsADirectoryError, PermissionError) as error:
-        raise ImageError(f"{name} cannot be read: {error.strerror}.") from None
     except UnidentifiedImageError:
         raise ImageError(
             f"{name} is not a picture in a supported format. Use a JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC."
@@ -94,7 +92,10 @@ def open_image(
     except MemoryError:
         raise ImageError(f"{name} takes too much memory to open. Make it smaller first.") from None
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
-        raise ImageError(f"{name} is cut off or damaged ({error}). Save or download it again.") from None
+        if isinstance(error, OSError) and error.errno:  # the file system's, not Pillow's
+            raise ImageError(f"{name} cannot be read: {error.strerror}.") from None
+        reason = " ".join(str(error).split())
+        raise ImageError(f"{name} is cut off or damaged ({reason:.200}). Save or download it again.") from None
 
 
 def _open(source: Openable, name: str, size: int, limit: int, apart: bool) -> Image.Image:
@@ -102,6 +103,8 @@ def _open(source: Openable, name: str, size: int, limit: int, apart: bool) -> Im
         _check_size(source.size, name, limit)
         return _to_rgb(_turn(source, _tagged_orientation(source)))
     content = source if isinstance(source, bytes) else Path(source).read_bytes()
+    if not content:
+        raise ImageError(f"{name} is empty. Save or download it again.")
     if claimed := _webp_size(content):
         _check_size(claimed, name, limit)
     if apart and _may_be_slow(content):

@@ -4,10 +4,12 @@ import errno
 import os
 import secrets
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
+from io import TextIOWrapper
 from pathlib import Path
 
 LEFT = 3600  # seconds after which nobody is still writing what nobody has written to
@@ -116,9 +118,9 @@ def point(name: str, target: Path) -> None:
 
 def explain(error: OSError) -> str:
     """What the file system refused, in a sentence with what to do."""
-    name = error.filename2 or error.filename
+    name = readable(error.filename2 or error.filename or "")
     what = f"{name}: {error.strerror}." if name else f"{error.strerror or error}."
-    if error.errno == errno.ENOSPC:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{what} Make room or choose another folder to write to; what is already written is kept."
     return what
 
@@ -126,6 +128,15 @@ def explain(error: OSError) -> str:
 def readable(path: str | Path) -> str:
     """A path as it can be printed and written, whatever bytes its name is made of."""
     return str(path).encode(errors="backslashreplace").decode()
+
+
+def print_anything() -> None:
+    """Let names be printed that are no text, or that the terminal has no letters for, and lines come as they are told.
+
+    In a log file, errors would otherwise stand before what was printed earlier.
+    """
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
 
 
 def is_text(path: Path) -> bool:

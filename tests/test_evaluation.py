@@ -6,11 +6,13 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import torch
-from conftest import make_pipeline, picture
+from conftest import command, make_pipeline, picture
 from torch import Tensor, nn
 
 from cyclegan import FaceSketchPipeline
+from cyclegan.data.layouts import DataSet
 from cyclegan.data.sources import DataError, find_pairs
+from cyclegan.evaluation.loading import load
 from cyclegan.evaluation.metrics import (
     cycle_l1,
     distribution_figures,
@@ -351,6 +353,28 @@ def test_pairs_match_by_place_and_name(tmp_path: Path) -> None:
     sketches = write(tmp_path / "sketches", "a.png", "b.webp", "day/a.bmp", "other.png", "dr.yes.png")
     names = [(str(p.relative_to(photos)), str(s.relative_to(sketches))) for p, s in find_pairs(photos, sketches)]
     assert names == [("a.jpg", "a.png"), ("b.png", "b.webp"), ("day/a.png", "day/a.bmp")]
+
+
+def test_pairs_may_lie_anywhere(tmp_path: Path) -> None:
+    write(tmp_path / "camera", "a.jpg", "2024/b.png", "notes.png")
+    write(tmp_path / "scans", "bold/a.png", "bold/2024/b.png", "fine/a.png")
+    patterns = DataSet(photos=(f"{tmp_path}/camera/**/*",), sketches=(f"{tmp_path}/scans/*",))
+    found = load(patterns, "square", 32)
+    assert sorted(found.pairs.names) == ["bold/2024/b", "bold/a", "fine/a"]
+    assert sorted(found.styles) == ["bold", "bold", "fine"]
+    with pytest.raises(DataError, match="--protocol fs2k needs --data"):
+        load(patterns, "fs2k", 32)
+
+
+@pytest.mark.parametrize("flags", [[], ["--data", "x", "--photos", "a*", "--sketches", "b*"]])
+def test_pairs_are_named_in_one_way(flags: list[str]) -> None:
+    assert "Pass either --data FOLDER, or --photos and --sketches" in command("evaluate", *flags).stderr
+
+
+@pytest.mark.parametrize("size", [-1, 0, 31, 4097, 10**9])
+def test_a_size_out_of_bounds_is_refused(tmp_path: Path, size: int) -> None:
+    with pytest.raises(DataError, match=f"--size must be between 32 and 4096; got {size}"):
+        load(tmp_path, "square", 32, size)
 
 
 @pytest.mark.parametrize(

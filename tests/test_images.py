@@ -1,4 +1,6 @@
+import errno
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -224,7 +226,7 @@ def bomb() -> bytes:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "not a picture"),
+        (b"", "is empty. Save or download it again"),
         (b"<html>hello</html>", "not a picture"),
         (encoded(picture(0, (200, 200)))[:2000], "cut off or damaged"),
         (encoded(picture(0, (200, 200))).replace(b"IDAT", b"IDAT\xff", 1), "cut off or damaged"),
@@ -285,3 +287,22 @@ def test_padding_is_to_multiples_and_keeps_the_picture(width: int, height: int, 
     assert min(padded.shape[-2:]) >= 2 * multiple
     assert padded.shape[-1] < max(width + multiple, 2 * multiple + 1)
     assert torch.equal(padded[..., :height, :width], image)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ELOOP, errno.ENAMETOOLONG, errno.EMFILE])
+def test_what_the_file_system_refuses_is_not_called_damaged(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> bytes:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(ImageError, match=rf"^face\.png cannot be read: {os.strerror(number)}\.$"):
+        open_image("face.png")
+
+
+def test_a_long_reason_is_told_in_one_short_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> Image.Image:
+        raise ValueError("Extent is\nout of bounds\n" + "x" * 9999)
+
+    monkeypatch.setattr(Image, "open", fail)
+    with pytest.raises(ImageError, match=r"\(Extent is out of bounds x{176}\)\. Save or download it again"):
+        open_image(encoded(picture(0)))

@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.utils import parse_flag_from_env
+from conftest import command
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import train_accelerate
@@ -24,6 +26,7 @@ from cyclegan import FaceSketchPipeline
 from cyclegan.data.batches import UnpairedBatches
 from cyclegan.data.layouts import DataSet
 from cyclegan.data.sources import DataError
+from cyclegan.extras import launching
 from cyclegan.files import atomic, point
 from cyclegan.training import TrainingError
 from cyclegan.training.bounds import BOUNDS
@@ -31,6 +34,7 @@ from cyclegan.training.config import TrainConfig
 from cyclegan.training.epoch import sample_pictures
 from cyclegan.training.guard import check_plugins, check_tracker, disk_errors, memory_errors, own, stop_on_signals
 from cyclegan.training.log import alarms, append_row, cut_rows, mean_losses, read_rows
+from cyclegan.training.start import choose_precision
 from cyclegan.training.state import check_finite, list_states, load_newest, save_state
 
 
@@ -183,6 +187,23 @@ def test_a_folder_has_one_run_and_a_killed_one_leaves_no_lock(tmp_path: Path) ->
             pass
 
 
+def test_a_launchers_variable_that_says_nonsense_is_named(
+    tmp_path: Path, release: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "maybe")
+    words = r"truth value maybe\. Change or unset what is wrong in the environment: ACCELERATE_USE_CPU=maybe"
+    with pytest.raises(TrainingError, match=words), launching(TrainingError):
+        parse_flag_from_env("ACCELERATE_USE_CPU")
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp8")
+    with pytest.raises(TrainingError, match="ACCELERATE_MIXED_PRECISION must be no, fp16 or bf16; got fp8"):
+        choose_precision("auto")
+    monkeypatch.delenv("ACCELERATE_USE_CPU")
+    monkeypatch.setenv("WORLD_SIZE", "two")
+    told = command("convert", tmp_path, "--to", "sketch", "--out", tmp_path / "out", "--weights", release).stderr
+    assert "'two'. Change or unset what is wrong in the environment" in told
+    assert "WORLD_SIZE=two" in told
+
+
 def test_an_output_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     with (
@@ -209,6 +230,17 @@ def test_a_terminal_that_is_closed_lets_the_state_be_saved(tmp_path: Path, ignor
     os.kill(process, signal.SIGHUP) if ignored else os.close(terminal)
     assert os.waitpid(process, 0)[1] == 0
     assert (tmp_path / "saved").exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.ESTALE, errno.EMFILE])
+def test_a_disk_that_fails_anywhere_ends_a_run_in_a_sentence(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: TrainConfig) -> None:
+        raise OSError(number, os.strerror(number), os.fsdecode(b"runs/Mu\xf1oz/losses.csv"))
+
+    monkeypatch.setattr(train_accelerate, "train", fail)
+    monkeypatch.setattr(sys, "argv", ["train_accelerate.py", "--data", "faces"])
+    with pytest.raises(SystemExit, match=rf"Mu\\udcf1oz/losses\.csv: {os.strerror(number)}\. .*--resume"):
+        train_accelerate.main()
 
 
 def test_signals_mean_what_they_meant_before(monkeypatch: pytest.MonkeyPatch) -> None:

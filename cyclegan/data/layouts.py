@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from ..files import readable
 from ..images import ENDINGS, ImageError, open_image
-from .sources import DataError, File, Half, Source, dataset_source, files_source, find_images, find_pairs
+from .sources import DataError, File, Half, Source, dataset_source, files_source, find_images, find_pairs, pair_files
 
 DOMAINS = ("photos", "sketches")
 WIDE = 1.5  # a picture that is so many times as wide as high may hold two side by side
@@ -59,7 +59,8 @@ class DataSet:
             DataError: they are missing or cannot be loaded.
         """
         if self.photos and split == "train":
-            return self._matches(domain)
+            title = f"--{domain} {' '.join(getattr(self, domain))}"
+            return files_source(readable(title), *self._found()[DOMAINS.index(domain)])
         if not self.data and not self.photos:
             raise DataError("A data set is needed: pass --data FOLDER, or --photos and --sketches with a pattern each.")
         if not self.data:
@@ -90,6 +91,15 @@ class DataSet:
             return [(Half(file, self._right("photos")), Half(file, self._right("sketches"))) for file in files]
         return find_pairs(photos, sketches)
 
+    def matched_pairs(self) -> tuple[list[tuple[Path, Path]], Path]:
+        """The pairs among the pictures that --photos and --sketches name, and the folder of the sketches.
+
+        Raises:
+            DataError: there are none, or as `find`.
+        """
+        photos, sketches = self._found()
+        return pair_files(photos, sketches), sketches[0]
+
     def notes(self) -> list[str]:
         """Sentences on what was not said by the flags: where the data set was found, and which domain is which."""
         if not self.data or self.data.startswith("hf:"):
@@ -116,12 +126,12 @@ class DataSet:
     def _right(self, domain: str) -> bool:
         return (domain == "sketches") != self.swap_domains
 
-    def _matches(self, domain: str) -> Source:
-        """The training pictures that --photos or --sketches names; the other domain must not have one of them."""
-        found = {name: _match(f"--{name}", getattr(self, name)) for name in DOMAINS}
-        if both := set(found["photos"][1]) & set(found["sketches"][1]):
+    def _found(self) -> list[tuple[Path, list[Path]]]:
+        """The pictures that --photos and --sketches name, with their folder; no picture can be both."""
+        found = [_match(f"--{name}", getattr(self, name)) for name in DOMAINS]
+        if both := set(found[0][1]) & set(found[1][1]):
             raise DataError(f"{readable(min(both))} matches both --photos and --sketches. It can only be one of them.")
-        return files_source(f"--{domain} {' '.join(getattr(self, domain))}", *found[domain])
+        return found
 
 
 class Layout(NamedTuple):

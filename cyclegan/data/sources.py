@@ -211,17 +211,29 @@ def find_images(
 
 
 def find_pairs(photos: Path, sketches: Path) -> list[tuple[Path, Path]]:
-    """Return the pairs in two folders: files whose paths match apart from the extension, as in `match_names`.
+    """Return the pairs in two folders, as `pair_files` does.
+
+    Raises:
+        DataError: a folder is missing, or as `pair_files`.
+    """
+    return pair_files((photos, find_images(photos)), (sketches, find_images(sketches)))
+
+
+def pair_files(photos: tuple[Path, Sequence[Path]], sketches: tuple[Path, Sequence[Path]]) -> list[tuple[Path, Path]]:
+    """Return pairs: files whose paths below their folders match apart from the extension, as in `match_names`.
 
     Files without a partner are skipped. Several sketches may have the same photo.
 
+    Args:
+        photos, sketches: a folder, and the files below it.
+
     Raises:
-        DataError: a folder is missing, nothing matches, or two files in one folder have the same name.
+        DataError: nothing matches, or two files in one folder have the same name.
     """
     by_name: list[dict[str, Path]] = []
-    for folder in (photos, sketches):
+    for folder, files in (photos, sketches):
         found: dict[str, Path] = {}
-        for file in find_images(folder):
+        for file in files:
             name = file.relative_to(folder).with_suffix("").as_posix()
             if name in found:
                 raise DataError(f"{found[name]} and {file} have the same name. Keep the one that belongs to the pair.")
@@ -232,7 +244,7 @@ def find_pairs(photos: Path, sketches: Path) -> list[tuple[Path, Path]]:
     pairs = [(of_photos[place], sketch) for place, sketch in zip(places, of_sketches, strict=True) if place >= 0]
     if not pairs:
         raise DataError(
-            f"No picture in {photos} has the same name as one in {sketches}. Two files are a pair if their names "
+            f"No picture in {photos[0]} has the same name as one in {sketches[0]}. Two files are a pair if their names "
             "match apart from the extension."
         )
     return pairs

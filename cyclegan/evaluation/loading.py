@@ -11,6 +11,7 @@ from .groups import read_annotations
 from .pairs import SIZE, PairSource, Squares, load_pairs
 from .published import ANNOTATIONS, PublishedName, find_fs2k, load_published
 
+SIZES = (32, 4096)  # pixels that squares may be compared at
 ProtocolName = Literal["square"] | PublishedName
 
 
@@ -24,7 +25,7 @@ class Loaded:
 
 
 def load(
-    data: Path,
+    data: Path | DataSet,
     protocol: ProtocolName,
     working_size: int,
     size: int | None = None,
@@ -34,22 +35,27 @@ def load(
 ) -> Loaded:
     """Load pairs of test pictures. The arguments are those of the command.
 
+    Args:
+        data: a folder, or a data set whose --photos and --sketches are the pairs.
+
     Raises:
         DataError: pictures or annotations are missing or no such thing, or the size or the pattern is wrong.
     """
     if size is not None and protocol != "square":
         raise DataError(f"--size works only with the protocol square; {protocol} has a fixed size.")
-    if size is not None and size < 32:
-        raise DataError(f"--size must be at least 32; got {size}.")
+    if size is not None and not SIZES[0] <= size <= SIZES[1]:
+        raise DataError(f"--size must be between {SIZES[0]} and {SIZES[1]}; got {size}.")
     pairs: PairSource
-    if protocol == "fs2k":
+    if isinstance(data, Path) and protocol == "fs2k":
         files, annotations = find_fs2k(data)
         names = [photo.relative_to(data / "photo").with_suffix("").as_posix() for photo, _ in files]
         pairs, kept = load_published(protocol, files, names, working_size)
         attributes = [annotations[number] for number in kept]
         # As those name the files who train on it: the official names do not tell the style
         names = [f"{name}_style{one['style'] + 1}" for name, one in zip(pairs.names, attributes, strict=True)]
-    elif protocol == "square" and find_layout(data).kind != "folders":  # A and B, or side by side
+    elif (
+        isinstance(data, Path) and protocol == "square" and find_layout(data).kind != "folders"
+    ):  # A and B, or side by side
         found_in = DataSet(str(data), swap_domains=swap_domains)
         for note in found_in.notes():
             print(note, file=sys.stderr)
@@ -57,8 +63,13 @@ def load(
         pairs = Squares(read.photos, read.sketches, working_size, size or SIZE, read.names, read.skipped)
         attributes, names = [{} for _ in pairs.names], pairs.names
     else:
-        files = find_pairs(*_folders(data))
-        names = [sketch.relative_to(data / "sketches").with_suffix("").as_posix() for _, sketch in files]
+        if isinstance(data, Path):
+            files, folder = find_pairs(*_folders(data)), data / "sketches"
+        elif protocol == "fs2k":
+            raise DataError("--protocol fs2k needs --data, the folder that FS2K is published in.")
+        else:
+            files, folder = data.matched_pairs()
+        names = [sketch.relative_to(folder).with_suffix("").as_posix() for _, sketch in files]
         if protocol == "square":
             size = size or SIZE
             read = load_pairs(files, max(size, working_size), names)

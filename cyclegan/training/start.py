@@ -17,10 +17,16 @@ FEW_UPDATES = 200  # a run of fewer is told so before it starts
 
 
 def choose_precision(asked: str) -> str:
-    """Return the precision for `auto`: the launcher's choice if there is one, else bf16 where the processor has it."""
+    """Return the precision for `auto`: the launcher's choice if there is one, else bf16 where the processor has it.
+
+    Raises:
+        TrainingError: the launcher's choice is none of ours.
+    """
     if asked != "auto":
         return asked
-    launched = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    launched = os.environ.get("ACCELERATE_MIXED_PRECISION") or "no"
+    if launched not in ("no", "fp16", "bf16"):
+        raise TrainingError(f"ACCELERATE_MIXED_PRECISION must be no, fp16 or bf16; got {launched}. Change or unset it.")
     if launched != "no":
         return launched
     if torch.cuda.is_available() and not parse_flag_from_env("ACCELERATE_USE_CPU"):
