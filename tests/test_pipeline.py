@@ -195,7 +195,10 @@ NAN = float("nan")
         *(("image_size", value) for value in ("256", None, NAN, 20_000, 1e9, -4, 0, 1.5, True, float("inf"), 10**400)),
         *(("compact", value) for value in ("no", 0, None)),
         *(("padding", value) for value in ("replicate", 1, ["zero"], "zero" * 999)),
-        *(("styles", value) for value in ("bold", [1], [""], [" "], ["a\n"], ["\ud800"], ["a", "a"], ["a" * 256], {"a": 1})),
+        *(
+            ("styles", value)
+            for value in ("bold", [1], [""], [" "], ["a\n"], ["\ud800"], ["a", "a"], ["a" * 256], {"a": 1})
+        ),
         *(("upsample", "nearest"), ("grey_sketches", "yes")),
     ],
 )
