@@ -146,7 +146,7 @@ def test_a_missing_package_is_a_sentence(generator: Generator, monkeypatch: pyte
         build("openvino", generator, 32)
 
 
-def test_a_pipeline_runs_its_engine(release: Path) -> None:
+def test_a_pipeline_runs_its_engine(release: Path, cache: Path) -> None:
     exact = make_pipeline()
     for name in ("auto", "onnxruntime"):
         pipe = FaceSketchPipeline.from_pretrained(release, device="cpu", engine=name)
