@@ -19,7 +19,7 @@ try:
     import gradio.mcp
     from starlette.middleware import Middleware
     from starlette.middleware.gzip import GZipMiddleware
-    from starlette.routing import Mount, WebSocketRoute
+    from starlette.routing import Mount, Route, WebSocketRoute
     from starlette.staticfiles import StaticFiles
 except ModuleNotFoundError as missing:
     sys.exit(f"The app needs the package {missing.name}: {install('app')}.")
@@ -27,9 +27,11 @@ except ModuleNotFoundError as missing:
 from cyclegan.directions import Direction
 from cyclegan.engines.build import EngineError
 from cyclegan.release import EMBEDDED, WeightsError
+from cyclegan.space.beside import add_history, add_versus, make_surprise
 from cyclegan.space.conversion import convert_back, convert_files, convert_upload, legible
 from cyclegan.space.device import DevicePage, make_device_page
 from cyclegan.space.elements import (
+    HEAD,
     HEIGHT,
     LOOK,
     TOLD,
@@ -43,10 +45,14 @@ from cyclegan.space.elements import (
 )
 from cyclegan.space.endpoints import READERS, Blocks, endpoint
 from cyclegan.space.files import keep_swept, read_pair, write
+from cyclegan.space.head import set_head
+from cyclegan.space.saving import FORMS, save
 from cyclegan.space.serving import Models
 
 ROOT = Path(__file__).parent
 EXAMPLES = {"photo": ROOT / "examples" / "photos", "sketch": ROOT / "examples" / "sketches"}
+TITLE = "Face photo ↔ sketch"
+ABOUT = "Turn a photo into a pencil sketch, or a drawing into a photo: upload, draw, or look into the camera."
 MAX_UPLOAD = 50 * 2**20  # bytes a file
 MAX_WAITING = 100  # requests in line; who comes later is asked to come back
 
@@ -56,21 +62,23 @@ def conversion_page(
 ) -> tuple[gr.Image, gr.ImageSlider, gr.Button]:
     """Build a conversion page and return its input, its result, and the button that sends the result on."""
     given, made = direction.source, direction.target
-    with gr.Tab(text(direction), id=direction), gr.Row(elem_classes="conversion"):
+    with gr.Tab(text(f"tab_{direction}"), id=direction), gr.Row(elem_classes="conversion"):
         with gr.Column():
             image = gr.Image(
                 label=text(given), sources=["upload", "webcam", "clipboard"], format="png", height=HEIGHT,
                 elem_classes="shown",
             )  # fmt: skip
-            gr.Examples(sorted(map(str, EXAMPLES[given].iterdir())), image, label=text(f"{given}_examples"))
-            framing = framing_choice("faces", "own")
+            examples = sorted(EXAMPLES[given].iterdir())
+            gr.Examples([*map(str, examples)], image, label=text(f"{given}_examples"))
+            surprise = gr.Button(text("surprise"))
+            framing = framing_choice("faces", "pasted", "own")
             square = component("crop", "words", visible="hidden")  # lies over the picture
         with gr.Column():
             result = gr.ImageSlider(
                 label=text(f"{given}_and_{made}"), format="png", interactive=False, height=HEIGHT,
-                elem_classes="shown",
+                elem_classes=["shown", "result"],
             )  # fmt: skip
-            outcome = component("outcome", "words", "keep", made=made)
+            outcome = component("outcome", "words", "keep", "lines", made=made, forms=[*FORMS])
             with gr.Row():
                 back = gr.Button(text("back_again"), interactive=False)
                 send = gr.Button(text(f"send_{made}"), interactive=False)
@@ -79,6 +87,9 @@ def conversion_page(
                 visible=False, elem_classes="again", buttons=["download", "fullscreen"],
             )  # fmt: skip
             looks = look_choices(models, direction)
+            other, both = add_versus(models, direction, image, weights, [framing, square, *looks])
+            add_history(made, result, outcome, [back, send])
+        make_surprise(models, direction, surprise, image, weights, looks[1], examples)
 
     def show(
         pair: Any = None, told: Any = None, place: Any = None, shown: Any = None, ready: bool = False
@@ -86,6 +97,7 @@ def conversion_page(
         buttons = {button: gr.Button(interactive=ready) for button in (back, send)}
         return {
             image: shown or gr.skip(), outcome: told, square: place, result: pair, again: gr.Gallery(visible=False),
+            other: None, both: gr.ImageSlider(visible=False),
         } | buttons  # fmt: skip
 
     def convert(sent: Any, name: str, framing: str, own: Any, *looks: Any) -> dict[Any, Any]:
@@ -101,22 +113,22 @@ def conversion_page(
         place: Any = {"square": squares[0] if squares else None, "faces": squares}
         if framing == "own" and own:
             place = gr.skip()  # the visitor's own square stays: it may have been moved again meanwhile
-        return show(converted.pair, {"told": converted.told}, place, ready=True)
+        return show(converted.pair, {"told": converted.told, "name": Path(converted.pair[1]).stem}, place, ready=True)
 
     def go_back(sent: Any, name: str) -> gr.Gallery:
         with friendly():
             return gr.Gallery(convert_back(models, direction, need(sent), name), visible=True)
 
-    outputs = {image, result, again, square, outcome, back, send}
+    outputs = {image, result, again, square, outcome, back, send, other, both}
     settings: Any = {
         "fn": convert, "inputs": [image, weights, framing, square, *looks], "outputs": outputs,
         "preprocess": False, "trigger_mode": "always_last", "api_visibility": "private", "concurrency_id": "convert",
         "concurrency_limit": READERS,
     }  # fmt: skip
-    # The visitor's own square, and "all of it", were for the picture before
-    forget = "(framing) => [['middle', 'faces'].includes(framing) ? framing : 'face', null]"
+    # The visitor's own square, and "the whole picture", were for the picture before
+    forget = "(framing) => [['middle', 'faces', 'pasted'].includes(framing) ? framing : 'face', null]"
     image.change(None, framing, [framing, square], js=forget).then(**settings)
-    changed = [framing.input, *(part.input if part is not looks[-1] else part.change for part in looks)]
+    changed = [framing.input, *(part.change if isinstance(part, gr.Image) else part.input for part in looks)]
     gr.on(changed, **settings, show_progress="hidden")
     offers = {"fn": partial(look_offer, models, direction), "inputs": weights, "outputs": looks}
     weights.input(**offers, api_visibility="private").then(**settings, show_progress="hidden")  # type: ignore[arg-type]
@@ -150,28 +162,31 @@ def batch_page(models: Models, weights: gr.Dropdown) -> None:
             directions = [(text(direction), direction) for direction in Direction]
             direction = gr.Radio(directions, value=Direction.PHOTO_TO_SKETCH, label=text("direction"))
             framing = framing_choice()
+            looks = look_choices(models, Direction.PHOTO_TO_SKETCH)
             start = gr.Button(text("convert_all"), variant="primary", interactive=False)
         with gr.Column():
-            made = gr.Gallery(
-                label=text("converted"), format="png", columns=4, height=HEIGHT, buttons=["download", "fullscreen"]
-            )
+            made = component("pairs", "words", value=[])
             archive = gr.DownloadButton(text("zip"), interactive=False)
             report = gr.Markdown()
 
     def convert(
-        files: list[str] | None, direction: Direction, framing: str, name: str,
+        files: list[str] | None, direction: Direction, framing: str, name: str, factor: float, style: str,
         progress: Any = gr.Progress(),  # noqa: B008, the way to ask for it
-    ) -> tuple[list[tuple[str, str]], gr.DownloadButton, str]:  # fmt: skip
+    ) -> tuple[list[dict[str, str]], gr.DownloadButton, str]:  # fmt: skip
         with friendly():
             files, tqdm = need(files), partial(progress.tqdm, unit="pictures")
-            made, archive, summary, problems = convert_files(models, direction, files, framing, name, tqdm)
+            made, archive, summary, problems = convert_files(
+                models, direction, files, framing, name, factor, style, tqdm
+            )
         listed = "".join(f"\n- {html.escape(problem)}" for problem in problems)
         return made, gr.DownloadButton(value=archive, interactive=bool(made)), summary + listed
 
     files.change(None, files, start, js="(files) => ({ interactive: Boolean(files?.length), __type__: 'update' })")
+    offers = partial(look_offer, models, Direction.PHOTO_TO_SKETCH)
+    weights.input(offers, weights, looks, api_visibility="private")
     start.click(
-        convert, [files, direction, framing, weights], [made, archive, report],
-        api_name="batch", api_visibility="undocumented", show_progress_on=made, concurrency_limit=1,
+        convert, [files, direction, framing, weights, *looks], [made, archive, report],
+        api_name="batch", api_visibility="undocumented", show_progress_on=archive, concurrency_limit=1,
     )  # fmt: skip
 
 
@@ -184,7 +199,7 @@ def build(models: Models) -> gr.Blocks:
         with friendly():
             return {"weights": name, "styles": models.release(name).styles}
 
-    with Blocks(title="Face photo ↔ sketch") as demo:
+    with Blocks(title=TITLE) as demo:
         gr.Markdown(text("title"))
         warm, timer = gr.Markdown(text("warming"), visible=False), gr.Timer(5)
         weights = gr.Dropdown(list(models.offers), value=models.first, label=text("weights"), render=False)
@@ -228,6 +243,7 @@ def main() -> None:
         for direction in models.release(models.first).generators:
             # The first picture takes longest. A blank one that is prepared would not be converted at all
             models.convert(direction, models.first, Image.new("RGB", (64, 64)), prepare=False)
+        set_head(HEAD, TITLE, ABOUT, "examples/preview.jpg")
         demo = build(models)
         device = Path(own) / "device"
         device.mkdir()
@@ -236,6 +252,7 @@ def main() -> None:
         demo.launch(
             app_kwargs={
                 "routes": [
+                    Route("/saved/{form}", save, methods=["POST"]),
                     WebSocketRoute("/live/{direction}", models.live),
                     Mount("/device", DevicePage(directory=device, html=True)),
                     Mount("/examples", StaticFiles(directory=ROOT / "examples")),

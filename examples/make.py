@@ -170,7 +170,7 @@ def sheet(rows: list[list[Image.Image]], side: int = 128, gap: int = 4) -> Image
 
 
 def main(data: Path | None = None) -> None:
-    """Remake the examples, docs/drawn.png and, with a folder of held-out pictures, docs/results.png.
+    """Remake the examples, preview.jpg, docs/drawn.png and, with a folder of held-out pictures, docs/results.png.
 
     Args:
         data: A folder with photos and sketches, such as photosandsketches/test. Eight of each are taken at random. The
@@ -183,6 +183,9 @@ def main(data: Path | None = None) -> None:
         (HERE / folder).mkdir(exist_ok=True)
         for name, picture in zip(FACES, pictures, strict=True):
             picture.save(HERE / folder / f"{name}.webp", quality=90, method=6)
+    preview = Image.new("RGB", (1200, 630), "white")  # what other sites show of a link to the app
+    preview.paste(sheet([photos[:4], sketches[:4]], side=297, gap=4), (0, 16))
+    preview.save(HERE / "preview.jpg", quality=85, optimize=True)
     docs = HERE.parent / "docs"
     sheet([sketches, photos, pipe.photo_to_sketch(photos)]).save(docs / "drawn.png", optimize=True)
     if data:

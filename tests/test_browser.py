@@ -26,6 +26,7 @@ PHONE, LAPTOP = {"width": 390, "height": 844}, {"width": 1200, "height": 950}
 SMALL_PHONE = {"width": 360, "height": 740}
 EMBEDDED_SIZE = json.loads((EMBEDDED / "config.json").read_text())["image_size"]
 SCREENSHOTS = ROOT / "screenshots"
+FACE, CORNER = (80, 90, 200, 210), (270, 0, 285, 15)  # of two faces side by side: in the first one, and in neither
 
 if not CHROMIUM and not os.environ.get("CI"):
     pytest.skip("There is no Chromium: install one, or set CHROMIUM to its path.", allow_module_level=True)
@@ -63,7 +64,7 @@ def foreign(url: str, app_url: str) -> bool:
 
 def visit(page: Page, url: str) -> None:
     page.goto(url)
-    expect(page.get_by_role("tab", name="To sketch")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("tab", name="Sketch a photo")).to_be_visible(timeout=60_000)
 
 
 def open_tab(page: Page, name: str) -> None:
@@ -100,7 +101,9 @@ def wait_for_change(page: Page, canvas: str, before: str) -> None:
     )
 
 
-@pytest.mark.parametrize(("tab", "direction"), [("To sketch", "photo_to_sketch"), ("To photo", "sketch_to_photo")])
+@pytest.mark.parametrize(
+    ("tab", "direction"), [("Sketch a photo", "photo_to_sketch"), ("Photo from a sketch", "sketch_to_photo")]
+)
 def test_a_picture_is_converted_at_once_and_sent_back_again(
     page: Page, release: Path, tmp_path: Path, tab: str, direction: str
 ) -> None:
@@ -130,7 +133,7 @@ def test_a_picture_is_converted_at_once_and_sent_back_again(
     assert loaded(again.nth(2)).tobytes() == back.tobytes()
 
     page.get_by_role("button", name=re.compile("^Turn this")).click()
-    other = "To photo" if tab == "To sketch" else "To sketch"
+    other = "Photo from a sketch" if direction == "photo_to_sketch" else "Sketch a photo"
     expect(page.get_by_role("tab", name=other)).to_have_attribute("aria-selected", "true")
     # A result of these weights is a blur, in which the other page may find a face
     turned = getattr(pipe, "sketch_to_photo" if direction == "photo_to_sketch" else "photo_to_sketch")(made, "face")
@@ -211,7 +214,7 @@ def test_the_square_that_is_converted_is_shown_and_dragged(
     expect(square).to_be_hidden()
     panel.get_by_role("button", name="anna").click()
     converted()
-    expect(square).to_be_visible()  # "all of it" was for the picture before
+    expect(square).to_be_visible()  # "the whole picture" was for the picture before
     expect(panel.get_by_label("The face")).to_be_checked()
 
 
@@ -290,7 +293,7 @@ def test_every_face_has_a_number_and_is_converted_alone_or_with_the_others(page:
     other = loaded(result(page))
     assert other.tobytes() != one.tobytes()
     source = result(page).get_attribute("src") or ""
-    panel.get_by_label("Everyone").click()
+    panel.get_by_label("Everyone, side by side").click()
     expect(result(page)).not_to_have_attribute("src", source, timeout=30_000)
     sheet = loaded(result(page))
     assert sheet.size == (64, 32)
@@ -299,13 +302,15 @@ def test_every_face_has_a_number_and_is_converted_alone_or_with_the_others(page:
 
 def test_style_colours_and_size_are_chosen_on_the_page(page: Page, app_url: str) -> None:
     page.goto(f"{app_url}/#sketch_to_photo")
-    expect(page.get_by_role("tab", name="To photo")).to_have_attribute("aria-selected", "true", timeout=30_000)
+    expect(page.get_by_role("tab", name="Photo from a sketch")).to_have_attribute(
+        "aria-selected", "true", timeout=30_000
+    )
     choose_embedded_weights(page)
     pipe: Any = FaceSketchPipeline.from_pretrained(device="cpu")
     choices: Any = {"photo_to_sketch": {"style": "bold"}, "sketch_to_photo": {"hair": "#d9b36c"}}
     for direction, tab, folder in (
-        ("sketch_to_photo", "To photo", "sketches"),
-        ("photo_to_sketch", "To sketch", "photos"),
+        ("sketch_to_photo", "Photo from a sketch", "sketches"),
+        ("photo_to_sketch", "Sketch a photo", "photos"),
     ):
         open_tab(page, tab)
         panel = page.locator("[role=tabpanel]:visible")
@@ -479,7 +484,7 @@ def test_many_pictures_come_back_in_a_zip(page: Page, tmp_path: Path) -> None:
     for number in range(3):
         picture(number).save(tmp_path / f"{number}.jpg")
     (tmp_path / "notes.txt").write_text("no picture")
-    open_tab(page, "Batch")
+    open_tab(page, "Many pictures")
     upload(page, *(tmp_path / name for name in ("0.jpg", "1.jpg", "2.jpg", "notes.txt")))
     expect(page.get_by_text("notes", exact=False).first).to_be_visible()
     page.get_by_role("button", name="Convert all").click()
@@ -526,10 +531,10 @@ def test_every_page_fits_the_screen_and_names_its_controls(
         assert page.evaluate("document.body.classList.contains('dark')") == (theme == "dark")
         choose_embedded_weights(page)  # whose pictures can be looked at
         expect(page.get_by_text("SSIM").first).to_be_visible(timeout=30_000)
-        for tab in ("To sketch", "To photo", "Draw", "Live", "Batch"):
+        for tab in ("Sketch a photo", "Photo from a sketch", "Draw", "Live", "Many pictures"):
             expect(page.get_by_role("tab", name=tab, exact=True)).to_be_visible()
             open_tab(page, tab)
-            if tab.startswith("To"):
+            if "sketch" in tab.lower():
                 page.locator("[role=tabpanel]:visible").get_by_role("button", name="ben").click()
                 assert loaded(result(page)).size == (EMBEDDED_SIZE, EMBEDDED_SIZE)
             if tab == "Draw":
@@ -555,7 +560,9 @@ def test_every_page_fits_the_screen_and_names_its_controls(
             assert not page.evaluate(nameless)
 
 
-@pytest.mark.parametrize(("locale", "tab", "direction"), [("de-AT", "Zur Skizze", ""), ("ar", "إلى رسم", "rtl")])
+@pytest.mark.parametrize(
+    ("locale", "tab", "direction"), [("de-AT", "Foto skizzieren", ""), ("ar", "رسم من صورة", "rtl")]
+)
 def test_the_page_speaks_the_language_of_the_browser(
     browser: Browser, app_url: str, locale: str, tab: str, direction: str
 ) -> None:
@@ -567,3 +574,155 @@ def test_the_page_speaks_the_language_of_the_browser(
         expect(page.get_by_role("button", name=texts["save"], exact=True).first).to_be_visible()
         assert page.evaluate("document.dir") == direction
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+def test_a_result_becomes_an_animation_a_page_to_print_and_outlines(page: Page, app_url: str, tmp_path: Path) -> None:
+    page.goto(f"{app_url}/#photo_to_sketch")
+    choose_embedded_weights(page)
+    panel = page.locator("[role=tabpanel]:visible")
+    panel.get_by_role("button", name="anna").click()
+    made = loaded(result(page))
+    expect(panel.get_by_role("button", name="Save", exact=True)).to_be_enabled()
+    name, film = saved(page, "Animation (GIF)")
+    assert (name, film.format, film.n_frames) == ("anna-sketch.gif", "GIF", 12)  # type: ignore[attr-defined]
+    assert film.info["loop"] == 0
+    film.seek(6)
+    shown = np.asarray(film.convert("RGB").resize(made.size), float)
+    assert np.abs(shown - np.asarray(made, float)).mean() < 8, "half-way it is the sketch"
+    for button, start in (("A5 print (PDF)", b"%PDF"), ("Vector drawing (SVG)", b"<?xml")):
+        with page.expect_download() as download:
+            panel.get_by_role("button", name=button).click()
+        content = Path(download.value.path()).read_bytes()
+        assert content.startswith(start)
+    assert content.count(b"<path") > 10
+    with page.expect_download() as download:
+        panel.get_by_role("button", name="A5 print (PDF)").click()
+    box = re.search(rb"/MediaBox \[ 0 0 ([\d.]+) ([\d.]+)", Path(download.value.path()).read_bytes())
+    assert box
+    assert [float(side) / 72 * 25.4 for side in box.groups()] == pytest.approx([148, 210], abs=0.1)  # millimetres
+
+
+def test_lines_get_stronger_and_weaker_at_once_and_are_saved_so(page: Page) -> None:
+    panel = page.locator("[role=tabpanel]:visible")
+    panel.get_by_role("button", name="anna").click()
+    loaded(result(page))
+    expect(panel.get_by_role("button", name="Save", exact=True)).to_be_enabled()
+
+    def grey() -> tuple[float, float]:
+        """How light the picture is on the page, right of the line, and in the file."""
+        shown = Image.open(io.BytesIO(panel.locator(".result .slider-wrap").first.screenshot())).convert("L")
+        half = shown.crop((shown.width // 2 + 30, 60, shown.width // 2 + 130, shown.height - 20))
+        return float(np.asarray(half).mean()), float(np.asarray(saved(page, "Save")[1].convert("L")).mean())
+
+    levels = []
+    for strength in ("-1", "0", "1"):
+        panel.get_by_role("slider", name="Line strength").fill(strength)
+        levels.append(grey())
+    for weak, own, strong in zip(*levels, strict=True):
+        assert weak > own + 1
+        assert own > strong + 1
+
+
+def test_everyone_is_put_back_into_the_picture(page: Page, tmp_path: Path) -> None:
+    choose_embedded_weights(page)
+    both = Image.new("RGB", (560, 300), "grey")
+    for place, name in enumerate(("anna", "felix")):
+        both.paste(Image.open(ROOT / f"examples/photos/{name}.webp").resize((240, 240)), (20 + 270 * place, 30))
+    both.save(tmp_path / "both.png")
+    upload(page, tmp_path / "both.png")
+    source = result(page).get_attribute("src", timeout=30_000) or ""
+    page.locator("[role=tabpanel]:visible").get_by_label("Everyone, in the picture").click()
+    expect(result(page)).not_to_have_attribute("src", source, timeout=30_000)
+    made = loaded(result(page))
+    assert made.size == both.size
+    pipe = FaceSketchPipeline.from_pretrained(device="cpu")
+    whole = pipe.photo_to_sketch(both, size="own")
+    near, far = ([np.asarray(one.crop(box), float) for one in (made, whole)] for box in (FACE, CORNER))
+    assert np.abs(near[0] - near[1]).mean() > 4, "the face was converted by itself"
+    assert np.abs(far[0] - far[1]).max() <= 1
+
+
+def test_what_was_made_on_this_visit_is_shown_again_and_forgotten(page: Page) -> None:
+    panel = page.locator("[role=tabpanel]:visible")
+    made: dict[str, Image.Image] = {}
+    for name in ("anna", "ben"):
+        source = result(page).get_attribute("src") if made else ""
+        panel.get_by_role("button", name=name, exact=True).click()
+        expect(result(page)).not_to_have_attribute("src", source or "", timeout=30_000)
+        made[name] = loaded(result(page))
+        expect(panel.get_by_role("button", name=f"Show {name}-sketch again")).to_be_visible()
+    page.reload()
+    panel.get_by_role("button", name="Show anna-sketch again").click()
+    expect(panel.get_by_role("button", name="Save", exact=True)).to_be_enabled()
+    name, image = saved(page, "Save")
+    assert name == "anna-sketch.png"
+    assert image.convert("RGB").tobytes() == made["anna"].tobytes()
+    panel.get_by_role("button", name="And back again").click()
+    expect(panel.locator(".again img")).to_have_count(3, timeout=30_000)
+    panel.get_by_role("button", name="Clear the list").click()
+    expect(panel.get_by_role("button", name=re.compile("again$"))).to_have_count(1)  # "And back again"
+    page.reload()
+    expect(panel.get_by_role("button", name="And back again")).to_be_visible()
+    expect(panel.get_by_role("button", name=re.compile("^Show"))).to_have_count(0)
+
+
+@pytest.mark.parametrize("tab", ["Sketch a photo", "Photo from a sketch"])
+def test_a_surprise_is_another_example_in_another_look(page: Page, tab: str) -> None:
+    open_tab(page, tab)
+    choose_embedded_weights(page)
+    panel = page.locator("[role=tabpanel]:visible")
+    sources = {""}
+    for _ in range(3):
+        panel.get_by_role("button", name="Surprise me").click()
+        for source in sources:
+            expect(result(page)).not_to_have_attribute("src", source, timeout=30_000)
+        loaded(result(page))
+        sources.add(result(page).get_attribute("src") or "")
+    assert len(sources) == 4
+    if tab == "Photo from a sketch":
+        panel.get_by_role("button", name=re.compile("and size")).click()
+        for part in ("Skin", "Hair", "Background"):
+            row = panel.get_by_role("group", name=part)
+            expect(row.locator("[aria-pressed=true]")).to_have_count(1)
+            expect(row.get_by_role("button", name="Automatic")).to_have_attribute("aria-pressed", "false")
+
+
+def test_two_releases_are_compared_on_one_picture(page: Page, release: Path) -> None:
+    panel = page.locator("[role=tabpanel]:visible")
+    panel.get_by_role("button", name="ben", exact=True).click()
+    loaded(result(page))
+    panel.get_by_label("Compare with another release").click()
+    page.get_by_role("option", name="embedded weights").click()
+    two = panel.locator(".slider-wrap").nth(1).locator("img")
+    expect(two).to_have_count(2, timeout=30_000)
+    with Image.open(ROOT / "examples/photos/ben.webp") as ben:
+        for weights, picture in zip((release, EMBEDDED), (two.nth(0), two.nth(1)), strict=True):
+            pipe = FaceSketchPipeline.from_pretrained(weights, device="cpu")
+            wanted = pipe.photo_to_sketch(ben.convert("RGB"), "face")
+            assert np.abs(np.asarray(loaded(picture), float) - np.asarray(wanted, float)).mean() < 1
+    panel.get_by_role("button", name="anna", exact=True).click()
+    expect(panel.locator(".slider-wrap")).to_have_count(1, timeout=30_000)  # it was for the picture before
+
+
+def test_a_link_to_the_app_shows_its_own_picture(app_url: str) -> None:
+    page = httpx.get(app_url, headers={"X-Forwarded-Proto": "https", "X-Forwarded-Host": "faces.example"}).text
+    tags = dict(re.findall(r'<meta (?:property|name)="((?:og|twitter):[^"]+)"\s+content="([^"]*)"', page))
+    assert tags["og:title"] == "Face photo ↔ sketch"
+    assert "sketch" in tags["og:description"]
+    assert tags["og:image"] == "https://faces.example/examples/preview.jpg"
+    assert not any("Gradio" in value or "gradio" in value for value in tags.values())
+    assert len(re.findall('og:image"', page)) == 1, "the first one counts"
+    with Image.open(io.BytesIO(httpx.get(f"{app_url}/examples/preview.jpg").content)) as image:
+        assert f"{image.width} x {image.height}" == f"{tags['og:image:width']} x {tags['og:image:height']}"
+
+
+def test_the_first_language_that_there_are_texts_of_is_spoken_throughout(browser: Browser, app_url: str) -> None:
+    with browser.new_context(viewport=PHONE) as context:  # type: ignore[arg-type]
+        context.add_init_script(
+            "Object.defineProperty(Navigator.prototype, 'languages', { value: ['fr-FR', 'de-CH', 'es'] });"
+        )
+        page = context.new_page()
+        page.goto(app_url)
+        expect(page.get_by_role("tab", name="Foto skizzieren")).to_be_visible(timeout=60_000)  # Gradio's own part
+        expect(page.get_by_role("button", name="Speichern", exact=True).first).to_be_visible()  # the project's
+        assert page.evaluate("document.documentElement.lang") == "de"

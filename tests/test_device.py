@@ -311,7 +311,7 @@ def test_the_camera_runs_and_several_pictures_come_in_a_zip(
     for number in range(2):
         picture(number).save(tmp_path / f"{number}.jpg")
     (tmp_path / "notes.txt").write_text("no picture")
-    page.get_by_role("tab", name="Batch").click()
+    page.get_by_role("tab", name="Many pictures").click()
     page.locator("#batch input[type=file]").set_input_files(
         [tmp_path / name for name in ("0.jpg", "1.jpg", "notes.txt")]
     )

@@ -118,7 +118,7 @@ new ResizeObserver(place).observe(frame);
 watch("value", () => {
   if (grip) return; // the visitor knows better
   if (props.value?.square === square) return; // its own
-  ({ square, faces } = props.value ?? { square: null, faces: [] });
+  ({ square, faces } = props.value || { square: null, faces: [] });
   settled = square;
   past.length = future.length = 0;
   faces = faces.length > 1 ? faces : [];

@@ -1,32 +1,9 @@
 // What became of a picture: what there is to say about it, in the result's frame, and how to keep it.
-// `props.made` is the kind of picture that is made; the value is {told: the key of a text, or error: a sentence}, or null.
+// `props.made` is the kind of picture that is made, `props.forms` what the server can make of it; the value is
+// {told: the key of a text, name: of the file made} or {error: a sentence}, or null.
 
-const panel = element.closest("[role=tabpanel]");
 const told = find(".told");
-const dark = find(".darkness input");
-const filter = find("filter");
-const gamma = () => 2 ** (1.5 * dark.value);
-filter.id = `darkness-${props.made}`;
-
-// The two pictures of the slider, before and after, and the name of the file made
-const pictures = () => ["img:not(.fixed)", "img.fixed"].map((one) => panel.querySelector(`.slider-wrap ${one}`));
-const name = () => decodeURIComponent(pictures()[1].src.split("/").pop().replace(/\.png$/, ""));
-const canvasOf = (width, height) => Object.assign(document.createElement("canvas"), { width, height });
-
-// The picture made, with the lines as dark as they are shown. Safari's canvas has no filters.
-const finished = () => {
-  const image = pictures()[1];
-  const canvas = canvasOf(image.naturalWidth, image.naturalHeight);
-  const context = canvas.getContext("2d");
-  context.drawImage(image, 0, 0);
-  if (gamma() !== 1) {
-    const pixels = context.getImageData(0, 0, canvas.width, canvas.height);
-    const table = Uint8ClampedArray.from({ length: 256 }, (_, value) => 255 * (value / 255) ** gamma());
-    for (let place = 0; place < pixels.data.length; place++) if (place % 4 < 3) pixels.data[place] = table[pixels.data[place]];
-    context.putImageData(pixels, 0, 0);
-  }
-  return canvas;
-};
+const name = () => props.value.name;
 // Paper becomes transparent, and the lines stay
 const inked = () => {
   const canvas = finished();
@@ -63,10 +40,20 @@ const film = () => {
   });
 };
 
+// What only the server can make of a picture: a Blob
+const formed = async (canvas, form) => {
+  const place = new URL(`saved/${form}`, `${window.gradio_config?.root ?? location.origin}/`);
+  const answer = await fetch(place, { method: "POST", body: await toBlob(canvas) });
+  if (!answer.ok) throw new Error(await answer.text());
+  return answer.blob();
+};
 const busy = (work) => async ({ currentTarget: button }) => {
   button.disabled = true;
   try {
     await work();
+  } catch (problem) {
+    console.warn(problem);
+    tell(words.not_saved, true);
   } finally {
     button.disabled = false;
   }
@@ -74,6 +61,9 @@ const busy = (work) => async ({ currentTarget: button }) => {
 find(".save").onclick = busy(async () => download(await toBlob(finished()), `${name()}.png`));
 find(".both").onclick = busy(async () => download(await toBlob(sideBySide()), `${name()}-before-after.png`));
 find(".ink").onclick = busy(async () => download(await toBlob(inked()), `${name()}-ink.png`));
+for (const [form, picture] of [["gif", sideBySide], ["pdf", finished], ["svg", finished]]) {
+  find(`.${form}`).onclick = busy(async () => download(await formed(picture(), form), `${name()}.${form}`));
+}
 find(".film").onclick = busy(async () => download(await film(), `${name()}.${FILM.split("/")[1]}`));
 find(".share").onclick = busy(async () => {
   const file = new File([await toBlob(finished())], `${name()}.png`, { type: "image/png" });
@@ -81,17 +71,17 @@ find(".share").onclick = busy(async () => {
 });
 find(".share").hidden = !navigator.canShare?.({ files: [new File([], "a.png", { type: "image/png" })] });
 find(".film").hidden = !FILM;
-find(".ink").hidden = find(".darkness").hidden = props.made !== "sketch";
-dark.oninput = () => {
-  for (const part of filter.querySelectorAll("[type=gamma]")) part.setAttribute("exponent", gamma());
-  panel.style.setProperty("--darkness", `url(#${filter.id})`);
-};
+for (const part of element.querySelectorAll(".sketch")) part.hidden = props.made !== "sketch";
+find(".svg").hidden ||= !props.forms.includes("svg");
 
+const tell = (sentence, wrong = false, quiet = false) => {
+  told.textContent = sentence;
+  told.classList.toggle("error", wrong);
+  told.classList.toggle("quiet", quiet);
+};
 watch("value", () => {
   panel.querySelectorAll(".shown")[1]?.append(told); // which may not have been there before
   const { told: key, error } = props.value ?? {};
-  told.textContent = error ?? words[key] ?? "";
-  told.classList.toggle("error", Boolean(error));
-  told.classList.toggle("quiet", Boolean(key?.startsWith("ready")));
+  tell(error ?? words[key] ?? "", Boolean(error), Boolean(key?.startsWith("ready")));
   for (const part of element.querySelectorAll("button, input")) part.disabled = !key;
 });

@@ -2,6 +2,7 @@
 () => {
   const { words } = window;
   if (words.dir) document.dir = words.dir;
+  document.documentElement.lang = navigator.language;
 
   const mend = () => {
     // Examples are pictures without a name, which a screen reader cannot tell apart: they get that of their file

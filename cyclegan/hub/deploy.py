@@ -31,7 +31,8 @@ def deploy(space: str, weights: str, dry_run: bool = False, private: bool = Fals
     if not (root / "app.py").is_file():
         raise HubError(f"There is no app.py in {root}. Run this command in a checkout of the project.")
     repo, revision = split_revision(weights)
-    files = [root / "app.py", root / "requirements.txt", root / "LICENSE", *root.glob("examples/*/*.webp")]
+    files = [root / name for name in ("app.py", "requirements.txt", "LICENSE", "examples/preview.jpg")]
+    files += root.glob("examples/*/*.webp")
     for folder in ("cyclegan", "web"):
         files += [file for file in root.glob(f"{folder}/**/*") if file.is_file() and "__pycache__" not in file.parts]
     names = {file.relative_to(root).as_posix() for file in files} | {"README.md"}

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
+import numpy as np
 from PIL import Image
 
 from ..directions import Direction
-from ..faces import LARGEST, SMALLEST
+from ..faces import LARGEST, SMALLEST, Frame
 from ..images import ImageError, open_image, resize_to
 from ..palette import PARTS
 from ..prepare import judge
@@ -21,6 +22,8 @@ from .serving import Models
 SIZES = (1, 1.5, 2)  # times the working size of the release
 SHOWN = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".avif")  # what browsers show
 MAX_BATCH = 200  # pictures at once
+THUMBNAIL = 256  # pixels of the shorter side of what stands beside a result
+EDGE = 0.2  # of a pasted face's half side, over which it fades into the picture
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,8 @@ def convert_upload(
     """Convert what a visitor uploaded.
 
     Args:
-        name: of the weights. framing: as in `choose`. own: the visitor's {"square": ..., "faces": ...}.
-        factor: one of SIZES. looks: as in `look`.
+        name: of the weights. framing: as in `choose`, or `pasted` for all faces in the whole picture.
+        own: the visitor's {"square": ..., "faces": ...}. factor: one of SIZES. looks: as in `look`.
 
     Raises:
         ImageError, ChoiceError, WeightsError: whatever the visitor is to be told.
@@ -71,11 +74,17 @@ def convert_upload(
     size = round(models.release(name).image_size * (factor if factor in SIZES else 1))
     # All faces are looked for, since the visitor may choose another one
     own = own.get("square") if isinstance(own, dict) else own
-    frames = choose(picture, "faces" if framing == "face" else framing, own, size)
+    frames = choose(picture, "faces" if framing in ("face", "pasted") else framing, own, size)
     chosen = frames[:1] if framing == "face" else frames
-    results = models.convert(direction, name, [one.image for one in chosen], size="own", **look(direction, *looks))
-    made = [one.turn_back(result) for one, result in zip(chosen, results, strict=True)]
+    chosen_look = look(direction, *looks)
+
+    def convert(pictures: Any) -> Any:
+        return models.convert(direction, name, pictures, size="own", **chosen_look)
+
+    made = [one.turn_back(result) for one, result in zip(chosen, convert([one.image for one in chosen]), strict=True)]
     given = [resize_to(cut_out(picture, one), min(result.size)) for one, result in zip(chosen, made, strict=True)]
+    if framing == "pasted" and chosen[0].found:
+        given, made = [picture], [paste(convert(picture).resize(picture.size), chosen, made)]
     kind = judge(chosen[0].image)
     told = f"ready_{direction.target}"
     if kind == "blank":
@@ -101,6 +110,19 @@ def sheet(pictures: list[Image.Image]) -> Image.Image:
     return made
 
 
+def paste(ground: Image.Image, frames: list[Frame], made: list[Image.Image]) -> Image.Image:
+    """Put what was made of each face into what was made of the whole picture, with soft edges."""
+    together = ground.copy()
+    for one, result in zip(frames, made, strict=True):
+        assert one.square, "faces have squares"
+        left, top, side = one.square
+        across = np.abs(np.linspace(-1, 1, side)) ** 4
+        inside = np.clip((1 - (across + across[:, None]) ** 0.25) / EDGE, 0, 1)  # from a rounded square's edge on
+        mask = Image.fromarray((255 * inside**2 * (3 - 2 * inside)).astype(np.uint8))
+        together.paste(result.resize((side, side), Image.Resampling.BICUBIC), (left, top), mask)
+    return together
+
+
 def convert_back(models: Models, direction: Direction, sent: Any, name: str) -> list[str]:
     """Convert the result of a page back: the files of what was given, what was made, and what comes back."""
     given, made, stem = read_pair(sent)
@@ -109,34 +131,39 @@ def convert_back(models: Models, direction: Direction, sent: Any, name: str) -> 
 
 
 def convert_files(
-    models: Models, direction: Direction, files: Iterable[str], framing: str, name: str, progress: Callable[..., Any]
-) -> tuple[list[tuple[str, str]], str | None, str, list[str]]:
+    models: Models, direction: Direction, files: Iterable[str], framing: str, name: str, factor: float, style: str,
+    progress: Callable[..., Any],
+) -> tuple[list[dict[str, str]], str | None, str, list[str]]:  # fmt: skip
     """Convert pictures and zip files of pictures.
 
     Args:
+        factor: one of SIZES. style: of the sketches; where it is empty, and of photos, the model chooses.
         progress: wraps a list, as tqdm does.
 
     Returns:
-        The file and the name of each result; the zip file of them, if there are any; how many were converted; and a
-        sentence for each that was not.
+        The name of each result, and the files of what was given and made; the zip file of the results, if there are
+        any; how many were converted; and a sentence for each that was not.
     """
-    size = models.release(name).image_size
+    size = round(models.release(name).image_size * (factor if factor in SIZES else 1))
+    looks = {"style": style} if style and direction.target == "sketch" else {}
     pictures = list_pictures(map(Path, files))
     problems = [f"Only the first {MAX_BATCH} pictures were converted."] if len(pictures) > MAX_BATCH else []
-    made: list[tuple[str, str]] = []
+    made: list[dict[str, str]] = []
     taken: set[str] = set()
     target = Path(tempfile.mkdtemp(dir=folder())) / f"{direction}.zip"
     with ZipFile(target, "w") as archive:
         for source, read in progress(pictures[:MAX_BATCH]):
             try:
-                chosen = choose(open_image(read(), source, OPENED, apart=True), framing, None, size)[0]
-                picture = chosen.turn_back(models.convert(direction, name, chosen.image, size="own"))
+                opened = open_image(read(), source, OPENED, apart=True)
+                chosen = choose(opened, framing, None, size)[0]
+                picture = chosen.turn_back(models.convert(direction, name, chosen.image, size="own", **looks))
             except ImageError as error:
                 problems.append(str(error))
                 continue
             named = png_name(source, taken)
-            made.append((write(picture, Path(named).stem), named))
-            archive.write(*made[-1])
+            given = resize_to(cut_out(opened, chosen), THUMBNAIL)
+            made.append({"name": named, "given": write(given, "given"), "made": write(picture, Path(named).stem)})
+            archive.write(made[-1]["made"], named)
     return made, str(target) if made else None, f"{len(made)} of {len(pictures)} converted.", problems
 
 

@@ -20,21 +20,32 @@ from .serving import Models
 WEB = Path(__file__).parents[2] / "web"
 TEXTS = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in (WEB / "texts").glob("*.json")}
 text: Any = gr.I18n(**TEXTS)  # a language is a file; what goes wrong is told in English
-# The texts of the browser's language, English where one is missing, for the page's own JavaScript
+# Colours to choose from, those of people and usual grounds
+SWATCHES = {
+    "skin": ["#f3d6c4", "#e0ac69", "#c68642", "#8d5524", "#5b3a24"],
+    "hair": ["#1b1512", "#4a2f20", "#8a5a32", "#d9b36c", "#a33b20", "#b8b8b8"],
+    "background": ["#ffffff", "#b9c4cc", "#3a5f8a", "#4d6b50", "#2b2b2b"],
+}
+# The first of the browser's languages that there are texts of, also for what Gradio says, and the texts for the page's
+# own JavaScript, English where one is missing
 HEAD = f"""<script>{{
+  window.swatches = {json.dumps(SWATCHES)};
   const texts = {json.dumps(TEXTS, ensure_ascii=False)};
-  window.words = {{ ...texts.en, ...texts[navigator.language.split("-")[0]], ...texts[navigator.language] }};
+  const language = navigator.languages.map((name) => name.split("-")[0]).find((name) => name in texts) ?? "en";
+  Object.defineProperty(navigator, "language", {{ value: language }});
+  window.words = {{ ...texts.en, ...texts[language] }};
 }}</script>"""
 # Text and its ground differ by 4.5 to 1 at least (WCAG 2.2, 1.4.3)
 THEME = gr.themes.Soft(primary_hue="indigo", neutral_hue="stone", font="sans-serif", font_mono="monospace").set(
     color_accent="*primary_600", block_label_text_color="*primary_700", block_title_text_color="*primary_700",
     button_primary_background_fill="*primary_600", checkbox_label_background_fill_selected="*primary_600",
     checkbox_background_color_selected="*primary_600", body_text_color_subdued="*neutral_600",
+    body_text_color_subdued_dark="*neutral_300",
     link_text_color_dark="*primary_300", link_text_color_hover_dark="*primary_200",
     link_text_color_visited_dark="*primary_300",
 )  # fmt: skip
 LOOK: dict[str, Any] = {
-    "theme": THEME, "css_paths": WEB / "style.css", "head": HEAD, "i18n": text,
+    "theme": THEME, "css_paths": WEB / "style.css", "i18n": text,
     "js": (WEB / "page.js").read_text(encoding="utf-8"), "favicon_path": WEB / "device" / "icon-512.png",
 }  # fmt: skip
 HEIGHT = 400  # of a picture on the page, in pixels
