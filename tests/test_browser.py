@@ -439,7 +439,7 @@ def test_live_follows_the_face_and_gives_a_picture_and_a_clip(page: Page, releas
     page.wait_for_function("size => document.querySelector('.live .made').width === size", arg=EMBEDDED_SIZE)
     with page.expect_download(timeout=30_000) as download:
         page.get_by_role("button", name="Take a picture").click()
-        expect(page.locator(".count")).to_have_text("3")
+        expect(page.locator(".count")).to_have_text(re.compile("[123]"))
     assert download.value.suggested_filename == "live-sketch.png"
     with Image.open(download.value.path()) as file:
         assert file.size == (EMBEDDED_SIZE, EMBEDDED_SIZE)
