@@ -46,6 +46,7 @@ from cyclegan.space.elements import (
 from cyclegan.space.endpoints import READERS, Blocks, endpoint
 from cyclegan.space.files import keep_swept, read_pair, write
 from cyclegan.space.head import set_head
+from cyclegan.space.looks import Looks
 from cyclegan.space.saving import FORMS, save
 from cyclegan.space.serving import Models
 
@@ -158,16 +159,16 @@ def panel_page(name: str, models: Models, *scripts: str, value: Any = None) -> g
 def batch_page(models: Models, weights: gr.Dropdown) -> None:
     with gr.Tab(text("batch"), id="batch"), gr.Row():
         with gr.Column():
-            files = gr.Files(label=text("files"), height=HEIGHT)  # any type: one bad file is told, the others convert
+            files = gr.Files(label=text("files"), height=HEIGHT, elem_classes="files")  # any type: bad ones are told
             directions = [(text(direction), direction) for direction in Direction]
             direction = gr.Radio(directions, value=Direction.PHOTO_TO_SKETCH, label=text("direction"))
             framing = framing_choice()
             looks = look_choices(models, Direction.PHOTO_TO_SKETCH)
             start = gr.Button(text("convert_all"), variant="primary", interactive=False)
         with gr.Column():
-            made = component("pairs", "words", value=[])
             archive = gr.DownloadButton(text("zip"), interactive=False)
-            report = gr.Markdown()
+            report = gr.Markdown(elem_classes="told-aloud")
+            made = component("pairs", "words", value=[])
 
     def convert(
         files: list[str] | None, direction: Direction, framing: str, name: str, factor: float, style: str,
@@ -176,7 +177,7 @@ def batch_page(models: Models, weights: gr.Dropdown) -> None:
         with friendly():
             files, tqdm = need(files), partial(progress.tqdm, unit="pictures")
             made, archive, summary, problems = convert_files(
-                models, direction, files, framing, name, factor, style, tqdm
+                models, Direction(direction), files, framing, name, factor, style, tqdm
             )
         listed = "".join(f"\n- {html.escape(problem)}" for problem in problems)
         return made, gr.DownloadButton(value=archive, interactive=bool(made)), summary + listed
@@ -186,7 +187,7 @@ def batch_page(models: Models, weights: gr.Dropdown) -> None:
     weights.input(offers, weights, looks, api_visibility="private")
     start.click(
         convert, [files, direction, framing, weights, *looks], [made, archive, report],
-        api_name="batch", api_visibility="undocumented", show_progress_on=archive, concurrency_limit=1,
+        api_name="batch", api_visibility="undocumented", show_progress_on=archive, concurrency_limit=READERS,
     )  # fmt: skip
 
 
@@ -201,7 +202,7 @@ def build(models: Models) -> gr.Blocks:
 
     with Blocks(title=TITLE) as demo:
         gr.Markdown(text("title"))
-        warm, timer = gr.Markdown(text("warming"), visible=False), gr.Timer(5)
+        warm, timer = gr.Markdown(text("warming"), visible=False, elem_classes="told-aloud"), gr.Timer(5)
         weights = gr.Dropdown(list(models.offers), value=models.first, label=text("weights"), render=False)
         with gr.Tabs() as tabs:
             pages = {direction: conversion_page(models, direction, weights) for direction in Direction}
@@ -253,6 +254,7 @@ def main() -> None:
             app_kwargs={
                 "routes": [
                     Route("/saved/{form}", save, methods=["POST"]),
+                    Route("/look", Looks(models, EXAMPLES["photo"] / "anna.webp").answer),
                     WebSocketRoute("/live/{direction}", models.live),
                     Mount("/device", DevicePage(directory=device, html=True)),
                     Mount("/examples", StaticFiles(directory=ROOT / "examples")),

@@ -279,6 +279,18 @@ def test_many_pictures_and_zips_come_back_as_a_zip_with_their_names(
     assert "notes.txt is not a picture" in report
 
 
+def test_a_long_batch_keeps_no_other_waiting(client: Client, app_url: str, tmp_path: Path) -> None:
+    with ZipFile(tmp_path / "many.zip", "w") as archive:
+        for number in range(200):
+            archive.writestr(f"{number}.png", encoded(picture(number % 10)))
+    picture(0).save(tmp_path / "one.png")
+    asked = [(name, "photo_to_sketch", "whole", "release0") for name in ("many.zip", "one.png")]
+    long, short = (client.submit([handle_file(tmp_path / name)], *more, api_name="/batch") for name, *more in asked)
+    assert short.result(60)[2].startswith("1 of 1")
+    assert not long.done()
+    long.cancel()
+
+
 def test_an_empty_batch_is_told(client: Client) -> None:
     with pytest.raises(AppError, match="Upload a picture first"):
         client.predict([], "photo_to_sketch", "face", "release0", api_name="/batch")

@@ -1,5 +1,6 @@
 """The models that many visitors share."""
 
+import io
 import json
 import threading
 import time
@@ -128,6 +129,7 @@ def test_weights_that_are_not_on_offer_are_a_sentence(models: Models, name: Any)
         ("photo_to_sketch?weights=embedded weights&style=blond", "this release has bold, fine, soft."),
         ("sketch_to_photo?weights=embedded weights&style=bold", "Only sketches have a style. Leave out style='bold'"),
         ("photo_to_sketch?faces=1", "faces is yes, or left out; got '1'."),
+        ("photo_to_sketch?size=9999", "size is one of 256, 512 pixels; got '9999'."),
     ],
 )
 def test_what_a_stream_cannot_choose_is_a_sentence_and_the_end(models: Models, address: str, words: str) -> None:
@@ -161,3 +163,9 @@ def test_a_stream_tells_now_and_then_where_the_face_is_and_draws_in_the_style(mo
         socket.send_bytes(encoded(photo))
         bold = FaceSketchPipeline.from_pretrained(device="cpu").photo_to_sketch(photo, style="bold")
         assert socket.receive_bytes() == encoded(bold, "JPEG", quality=90)
+
+
+def test_a_stream_answers_in_the_size_that_was_asked_for(models: Models) -> None:
+    with visitor(models).websocket_connect("/live/sketch_to_photo?size=256") as socket:
+        socket.send_bytes(encoded(picture(0, (300, 300))))
+        assert Image.open(io.BytesIO(socket.receive_bytes())).size == (256, 256)

@@ -18,7 +18,7 @@ clear();
 // A button works where there is something for it
 const enable = () => {
   const photo = !blank && made.dataset.count;
-  const works = { undo: past.length, redo: future.length, clear: !blank, "save-drawing": !blank, save: photo, replay: photo };
+  const works = { undo: past.length, redo: future.length, clear: !blank, "save-drawing": !blank, save: photo, replay: photo, "replay-gif": photo };
   for (const [name, on] of Object.entries(works)) find(`.${name}`).disabled = !on;
 };
 
@@ -119,7 +119,7 @@ const begin = (draw) => { remember(); draw(); change(); store(); };
 const place = (picture) => { pen.drawImage(picture, 0, 0, pad.width, pad.height); blank = false; };
 find(".clear").onclick = () => begin(() => { clear(); forget(); });
 eraser.onclick = () => eraser.setAttribute("aria-pressed", !pressed(eraser));
-find(".save").onclick = async () => keep(await toBlob(made), "drawing-photo.png");
+find(".save").onclick = async () => keep(await toBlob(large(made)), "drawing-photo.png");
 find(".save-drawing").onclick = async () => keep(await toBlob(pad), "drawing.png");
 
 for (const [name, source] of Object.entries(props.examples)) {

@@ -29,7 +29,7 @@ const show = () => {
 };
 // The picture as text that outlives a reload; what was given only has to be looked at
 const textOf = (image, type) => {
-  const canvas = Object.assign(document.createElement("canvas"), { width: image.naturalWidth, height: image.naturalHeight });
+  const canvas = canvasOf(image.naturalWidth, image.naturalHeight);
   canvas.getContext("2d").drawImage(image, 0, 0);
   return canvas.toDataURL(type, 0.9);
 };

@@ -13,6 +13,14 @@ const keep = (blob, name) => {
   find(".status").textContent = words.saved.replace("{name}", name);
 };
 
+// What only the server can make of a picture: a Blob
+const formed = async (canvas, form) => {
+  const place = new URL(`saved/${form}`, `${window.gradio_config?.root ?? location.origin}/`);
+  const answer = await fetch(place, { method: "POST", body: await toBlob(canvas) });
+  if (!answer.ok) throw new Error(await answer.text());
+  return answer.blob();
+};
+
 // Records a canvas. paint(seconds) draws on it for every frame and returns whether the film goes on
 const record = async (canvas, paint) => {
   const recorder = new MediaRecorder(canvas.captureStream(30), { mimeType: FILM });

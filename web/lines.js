@@ -11,11 +11,10 @@ filter.id = `lines-${props.made}`;
 
 // The two pictures of the slider, before and after
 const pictures = () => ["img:not(.fixed)", "img.fixed"].map((one) => panel.querySelector(`.result .slider-wrap ${one}`));
-const canvasOf = (width, height) => Object.assign(document.createElement("canvas"), { width, height });
 // How far lines spread or shrink, in pixels of the picture: as far in a picture of twice the size
 const reach = (image) => Math.max(1, Math.round(Math.min(image.naturalWidth, image.naturalHeight) / 256));
 
-// The picture made as it is shown, on a canvas
+// The picture made as it is shown, on a canvas large enough to be saved
 const finished = () => {
   const image = pictures()[1];
   const canvas = canvasOf(image.naturalWidth, image.naturalHeight);
@@ -36,7 +35,7 @@ const finished = () => {
     for (let place = 0; place < pixels.data.length; place++) if (place % 4 < 3) pixels.data[place] = table[pixels.data[place]];
     context.putImageData(pixels, 0, 0);
   }
-  return canvas;
+  return large(canvas);
 };
 
 // The same as a filter: the picture blended with itself, moved in every direction

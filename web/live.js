@@ -2,7 +2,6 @@
 // so, the page is left or another tab is opened. The value is {weights: the name of the release, styles: those in which it draws}.
 
 const CLIP = 5; // seconds
-const FILM_SIZE = 512; // pixels
 const LEAST = 0.25; // side of a face that is near enough; sides and places are in sides of the camera's middle square
 const STILL = 0.08; // of its side: the square follows a face that is further off, and does not tremble
 const MISSES = 3; // looks without a face until there is none
@@ -27,6 +26,7 @@ let busy = false; // a picture or a clip is being taken
 
 const direction = () => find("[name=direction]:checked").value;
 const target = () => direction().split("_to_")[1];
+const styled = () => (target() === "sketch" ? style.value : "");
 
 const aim = () => {
   square = square.map((length, at) => length + PACE * (goal[at] - length));
@@ -74,7 +74,7 @@ const stop = () => {
 
 const open = () => {
   stream?.close();
-  stream = openStream(direction(), 2, { style: target() === "sketch" ? style.value : "", faces: "yes" }, stop);
+  stream = openStream(direction(), 2, { style: styled(), faces: "yes" }, stop);
   if (here.checked) { // this device looks for no face
     goal = WHOLE;
     judge(false, "live_hint");
@@ -95,19 +95,23 @@ const open = () => {
   };
 };
 
+// Paints the square of the camera that is converted, and returns which it is
+const paint = (context, size) => {
+  const middle = Math.min(video.videoWidth, video.videoHeight);
+  const [left, top, side] = square.map((length) => length * middle);
+  context.setTransform(mirror.checked ? -1 : 1, 0, 0, 1, mirror.checked ? size : 0, 0);
+  context.drawImage(
+    video, (video.videoWidth - middle) / 2 + left, (video.videoHeight - middle) / 2 + top, side, side, 0, 0, size, size,
+  );
+  return [...square, mirror.checked];
+};
 const frame = () => {
   if (!stream) return;
   if (element.offsetParent === null) return stop(); // another tab was opened
-  if (stream.ready) stream.send((context, size) => {
+  if (stream.ready) {
     aim();
-    const middle = Math.min(video.videoWidth, video.videoHeight);
-    const [left, top, side] = square.map((length) => length * middle);
-    context.setTransform(mirror.checked ? -1 : 1, 0, 0, 1, mirror.checked ? size : 0, 0);
-    context.drawImage(
-      video, (video.videoWidth - middle) / 2 + left, (video.videoHeight - middle) / 2 + top, side, side, 0, 0, size, size,
-    );
-    return [...square, mirror.checked];
-  });
+    stream.send(paint);
+  }
   video.requestVideoFrameCallback(frame);
 };
 
@@ -147,6 +151,9 @@ const alone = (take) => async () => {
   busy = true;
   try {
     await take(`live-${target()}`);
+  } catch (problem) {
+    console.warn(problem);
+    say(words.not_saved);
   } finally {
     busy = false;
     find(".count").textContent = "";
@@ -159,13 +166,16 @@ shutter.onclick = alone(async (name) => {
     await wait(1000);
     if (!stream) return;
   }
-  keep(await toBlob(made), `${name}.png`);
+  // Sketches gain from a larger size; photos get blotches in it
+  const size = target() === "sketch" ? LARGE : made.width;
+  const taken = size > made.width ? await convertOne(direction(), paint, { style: styled(), size }) : made;
+  keep(await toBlob(large(taken)), `${name}.png`);
 });
 clip.onclick = alone(async (name) => {
   say(words.recording);
-  const film = Object.assign(document.createElement("canvas"), { width: FILM_SIZE, height: FILM_SIZE });
+  const film = canvasOf(LARGE, LARGE);
   await keepFilm(film, name, (seconds) => {
-    film.getContext("2d").drawImage(made, 0, 0, FILM_SIZE, FILM_SIZE);
+    film.getContext("2d").drawImage(made, 0, 0, LARGE, LARGE);
     find(".count").textContent = Math.ceil(CLIP - seconds);
     return stream && seconds < CLIP;
   });

@@ -40,13 +40,6 @@ const film = () => {
   });
 };
 
-// What only the server can make of a picture: a Blob
-const formed = async (canvas, form) => {
-  const place = new URL(`saved/${form}`, `${window.gradio_config?.root ?? location.origin}/`);
-  const answer = await fetch(place, { method: "POST", body: await toBlob(canvas) });
-  if (!answer.ok) throw new Error(await answer.text());
-  return answer.blob();
-};
 const busy = (work) => async ({ currentTarget: button }) => {
   button.disabled = true;
   try {

@@ -10,6 +10,18 @@
       const source = example.querySelector("img")?.src;
       if (source) example.setAttribute("aria-label", decodeURIComponent(source).split("/").pop().split(".")[0]);
     }
+    for (const said of document.querySelectorAll(".told-aloud:not([role])")) said.role = "status";
+    // Pictures get the names of their files
+    for (const picture of document.querySelectorAll(".slider-wrap img[alt=''], .image-frame img[alt='']")) {
+      picture.alt = decodeURIComponent(picture.src).split("/").pop().split(".")[0];
+    }
+    // Each style shows itself on one face
+    for (const choice of document.querySelectorAll(".looks [type=radio]")) {
+      const look = new URLSearchParams({ weights: window.chosenWeights ?? "", style: choice.value });
+      const shown = `url("${window.gradio_config?.root ?? location.origin}/look?${look}")`;
+      if (choice.dataset.look !== shown) choice.parentElement.style.setProperty("--look", shown);
+      choice.dataset.look = shown;
+    }
     for (const tab of document.querySelectorAll("[role=tab][aria-controls='']")) tab.removeAttribute("aria-controls");
     for (const empty of document.querySelectorAll(".empty[aria-label]:not([role])")) empty.role = "img";
     for (const wide of document.querySelectorAll(".prose table:not([tabindex])")) wide.tabIndex = 0; // it scrolls

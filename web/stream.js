@@ -1,12 +1,14 @@
 // What Live and Draw share: pictures go to the server over a WebSocket as JPEG, and come back converted, in order.
 // `props` has size, in pixels of a picture to send at first (then that of the answers), and examples {name: URL}.
 //
-// openStream(direction, depth, choices, lost) opens a Stream, or what takes its place on this device. A panel knows this:
+// openStream(direction, depth, choices, lost, target) opens a Stream, or what takes its place on this device. A panel
+// knows this:
 //   depth: how many pictures may be on their way; more than one hides the network, fewer keep the delay short
-//   choices: of the address, such as {style: "bold"}; lost(): is called when the stream has ended by itself
+//   choices: of the address, such as {style: "bold", size: 512}; lost(): is called when the stream has ended by itself
+//   target: the canvas of the answers; the one on the page if there is none
 //   ready: whether a picture may be sent; close()
 //   send(draw): draw(context, size) paints a picture; what it returns is given to found
-//   opened(), shown(milliseconds, resized), found(face, of): set by the panel that wants to know. A face is
+//   opened(), shown(milliseconds, resized), refused(), found(face, of): set by the panel that wants to know. A face is
 //   [left, top, side] in sides of the picture, or null.
 
 const say = (text) => { find(".status").textContent = text; };
@@ -14,14 +16,15 @@ const made = find(".made");
 const REFUSED = 1008; // the code of WebSockets for "policy violation"
 
 class Stream {
-  constructor(direction, depth, choices = {}, lost = () => {}) {
+  constructor(direction, depth, choices = {}, lost = () => {}, target = made) {
     const address = new URL(`live/${direction}`, `${window.gradio_config?.root ?? location.origin}/`);
     address.protocol = address.protocol.replace("http", "ws");
     const asked = { weights: window.chosenWeights ?? "", ...choices };
     for (const [name, value] of Object.entries(asked)) address.searchParams.set(name, value);
     this.sent = []; // of each picture on its way: when it was taken, and what draw returned
     this.depth = depth;
-    this.small = Object.assign(document.createElement("canvas"), { width: props.size, height: props.size });
+    this.target = target;
+    this.small = canvasOf(choices.size ?? props.size, choices.size ?? props.size);
     this.socket = new WebSocket(address);
     this.socket.onopen = () => this.opened?.();
     this.socket.onmessage = ({ data }) => this.receive(data);
@@ -48,14 +51,17 @@ class Stream {
   async receive(data) {
     if (data[0] === "{") return this.found?.(JSON.parse(data).face, this.sent[0].of); // its picture follows
     const { since } = this.sent.shift() ?? {};
-    if (typeof data === "string") return say(data); // a sentence: what went wrong
+    if (typeof data === "string") { // a sentence: what went wrong
+      say(data);
+      return this.refused?.();
+    }
     const picture = await createImageBitmap(data);
     if (this.closed) return;
     const resized = this.small.width !== picture.width; // the first picture was sent in another size than the model's
-    for (const canvas of [made, this.small]) {
+    for (const canvas of [this.target, this.small]) {
       if (canvas.width !== picture.width) canvas.width = canvas.height = picture.width;
     }
-    made.getContext("2d").drawImage(picture, 0, 0);
+    this.target.getContext("2d").drawImage(picture, 0, 0);
     this.shown?.(performance.now() - since, resized);
   }
 
@@ -68,9 +74,10 @@ class Stream {
 // What can take a stream's place: pictures are converted on this device, by the page of docs/device.md that the app has
 // beside it. Gradio's page lacks the headers for threads, so it is one thread, or WebGPU.
 class Device {
-  constructor(direction, depth, choices = {}) {
-    Object.assign(this, { direction, depth, choices, waiting: 0 });
-    this.small = Object.assign(document.createElement("canvas"), { width: props.size, height: props.size });
+  constructor(direction, depth, choices = {}, _ = null, target = made) {
+    Object.assign(this, { direction, depth, choices, target, waiting: 0 });
+    this.size = choices.size ?? props.size;
+    this.small = canvasOf(this.size, this.size);
     findDevice(direction).then(() => this.opened?.(), refuse); // until then nothing is sent, not to the server either
   }
 
@@ -83,14 +90,14 @@ class Device {
     const since = performance.now();
     const context = this.small.getContext("2d");
     context.imageSmoothingQuality = "high";
-    draw(context, props.size);
+    draw(context, this.size);
     try {
       const image = await createImageBitmap(this.small);
       const condition = this.choices.style ? device.styles.map((name) => Number(name === this.choices.style)) : null;
-      const answer = await device.runner.convert(this.direction, image, { width: props.size, height: props.size, condition });
+      const answer = await device.runner.convert(this.direction, image, { width: this.size, height: this.size, condition });
       if (this.closed) return;
-      Object.assign(made, { width: props.size, height: props.size });
-      made.getContext("2d").putImageData(answer.made, 0, 0);
+      Object.assign(this.target, { width: this.size, height: this.size });
+      this.target.getContext("2d").putImageData(answer.made, 0, 0);
     } catch (problem) {
       refuse(problem);
     } finally {
@@ -150,6 +157,16 @@ const offerDevice = async (changed) => {
   here.onclick = () => { here.dataset.chosen = true; };
   here.onchange = changed;
 };
+
+// Converts one picture; the canvas of the answer, or an error
+const convertOne = (direction, draw, choices) => new Promise((done, refuse) => {
+  const canvas = canvasOf(1, 1);
+  const fail = () => refuse(new Error(words.lost));
+  const stream = openStream(direction, 1, choices, fail, canvas);
+  stream.opened = () => stream.send(draw);
+  stream.refused = fail;
+  stream.shown = () => { stream.close(); if (canvas.width > 1) done(canvas); else fail(); };
+});
 
 const openStream = (...settings) => {
   here.disabled = ![undefined, props.first].includes(window.chosenWeights); // the page has no other weights

@@ -20,6 +20,7 @@ from .files import FRAMINGS, OPENED, Square, choose, cut_out, folder, read_pair,
 from .serving import Models
 
 SIZES = (1, 1.5, 2)  # times the working size of the release
+LARGE = 512  # pixels of the shorter side of a sketch, if the visitor chooses no size
 SHOWN = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".avif")  # what browsers show
 MAX_BATCH = 200  # pictures at once
 THUMBNAIL = 256  # pixels of the shorter side of what stands beside a result
@@ -58,6 +59,20 @@ def look(direction: Direction, first: Any = None, like: Any = None) -> dict[str,
     return {part: colours.get(part) or None for part in PARTS} | {"like": read_upload(like)[0] if like else None}
 
 
+def choose_size(models: Models, direction: Direction, name: str, factor: float) -> int:
+    """Return the shorter side of a result in pixels.
+
+    Args:
+        factor: one of SIZES, or anything else for the best: sketches gain from a larger size than that of training, and
+            photos get blotches.
+    """
+    size = models.release(name).image_size
+    if factor not in SIZES:
+        large = [one for one in SIZES if one * size >= LARGE]
+        factor = min(large) if large and direction.target == "sketch" else 1
+    return round(factor * size)
+
+
 def convert_upload(
     models: Models, direction: Direction, sent: Any, name: str, framing: str, own: Any, factor: float, *looks: Any
 ) -> Converted:
@@ -65,13 +80,13 @@ def convert_upload(
 
     Args:
         name: of the weights. framing: as in `choose`, or `pasted` for all faces in the whole picture.
-        own: the visitor's {"square": ..., "faces": ...}. factor: one of SIZES. looks: as in `look`.
+        own: the visitor's {"square": ..., "faces": ...}. factor: as in `choose_size`. looks: as in `look`.
 
     Raises:
         ImageError, ChoiceError, WeightsError: whatever the visitor is to be told.
     """
     picture, stem = read_upload(sent)
-    size = round(models.release(name).image_size * (factor if factor in SIZES else 1))
+    size = choose_size(models, direction, name, factor)
     # All faces are looked for, since the visitor may choose another one
     own = own.get("square") if isinstance(own, dict) else own
     frames = choose(picture, "faces" if framing in ("face", "pasted") else framing, own, size)
@@ -137,14 +152,14 @@ def convert_files(
     """Convert pictures and zip files of pictures.
 
     Args:
-        factor: one of SIZES. style: of the sketches; where it is empty, and of photos, the model chooses.
+        factor: as in `choose_size`. style: of the sketches; where it is empty, and of photos, the model chooses.
         progress: wraps a list, as tqdm does.
 
     Returns:
         The name of each result, and the files of what was given and made; the zip file of the results, if there are
         any; how many were converted; and a sentence for each that was not.
     """
-    size = round(models.release(name).image_size * (factor if factor in SIZES else 1))
+    size = choose_size(models, direction, name, factor)
     looks = {"style": style} if style and direction.target == "sketch" else {}
     pictures = list_pictures(map(Path, files))
     problems = [f"Only the first {MAX_BATCH} pictures were converted."] if len(pictures) > MAX_BATCH else []

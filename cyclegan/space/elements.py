@@ -85,9 +85,12 @@ def look_choices(models: Models, direction: Direction) -> list[Any]:
     """Build what a visitor may choose of the look: the size and the style, or the size, the colours and a photo."""
     sizes, other, *_ = look_offer(models, direction, models.first)
     with gr.Accordion(text(f"look_{direction.target}"), open=False):
-        size = gr.Radio(sizes["choices"], value=1, label=text("size"))
+        size = gr.Radio(sizes["choices"], value=0, label=text("size"))
         if direction.target == "sketch":
-            return [size, gr.Radio(other["choices"], value="", label=text("style"), visible=other["visible"])]
+            style = gr.Radio(
+                other["choices"], value="", label=text("style"), visible=other["visible"], elem_classes="looks"
+            )
+            return [size, style]
         colours = component("colours", "words", value={}, visible=other["visible"])
         like = gr.Image(
             label=text("like"), sources=["upload", "clipboard"], height=150, format="png", visible=other["visible"]
@@ -98,7 +101,7 @@ def look_choices(models: Models, direction: Direction) -> list[Any]:
 def look_offer(models: Models, direction: Direction, name: str) -> list[dict[str, Any]]:
     """Say what a release offers of the look, as updates of what `look_choices` builds."""
     release = models.release(name)
-    sizes = [(f"{round(factor * release.image_size)}", factor) for factor in SIZES]
+    sizes = [(text("automatic"), 0), *((f"{round(factor * release.image_size)}", factor) for factor in SIZES)]
     if direction.target == "sketch":
         styles = [(text("own_style"), ""), *((style, style) for style in release.styles)]
         return [gr.update(choices=sizes), gr.update(choices=styles, value="", visible=len(styles) > 1)]

@@ -15,6 +15,7 @@ MAX_BYTES, MAX_PIXELS = 16 * 2**20, 8_000_000  # of a picture that is sent
 TRACED, ANIMATED = 768, 384  # pixels of the shorter side of what is traced, and of an animation
 A5, MARGIN, DPI = (1748, 2480), 118, 300  # 148 x 210 mm and 10 mm in pixels
 HELD, FADED, STEPS = 900, 80, 6  # milliseconds of a picture and of a step between two, and how many steps there are
+MOMENTS, MOMENT, END = 60, 150, 1500  # of a replay: how many at most, and the milliseconds of each and of the last one
 
 
 def trace(picture: Image.Image) -> bytes:
@@ -38,8 +39,20 @@ def animate(pair: Image.Image) -> bytes:
     frames = [before, *fade, after, *reversed(fade)]
     times = [FADED] * len(frames)
     times[0] = times[STEPS] = HELD
+    return _gif(frames, times)
+
+
+def replay(strip: Image.Image) -> bytes:
+    """Show moments that lie below one another, each twice as wide as high, as a GIF without an end."""
+    height = max(1, strip.width // 2)
+    tops = range(0, max(1, strip.height - height + 1), height)[:MOMENTS]
+    frames = [strip.crop((0, top, strip.width, top + height)) for top in tops]
+    return _gif(frames, [*(len(frames) - 1) * [MOMENT], END])
+
+
+def _gif(frames: list[Image.Image], times: list[int]) -> bytes:
     made = io.BytesIO()
-    before.save(made, "GIF", save_all=True, append_images=frames[1:], duration=times, loop=0)
+    frames[0].save(made, "GIF", save_all=True, append_images=frames[1:], duration=times, loop=0)
     return made.getvalue()
 
 
@@ -55,14 +68,14 @@ def lay_out(picture: Image.Image) -> bytes:
     return made.getvalue()
 
 
-FORMS = {"gif": (animate, "image/gif"), "pdf": (lay_out, "application/pdf")}
+FORMS = {"gif": (animate, "image/gif"), "pdf": (lay_out, "application/pdf"), "replay": (replay, "image/gif")}
 if find_spec("vtracer"):
     FORMS["svg"] = (trace, "image/svg+xml")
 _worker = ThreadPoolExecutor(1, "saving")  # one at a time, so that conversions go on
 
 
 async def save(request: Request) -> Response:
-    """Answer the bytes of a picture with one of FORMS, or with a sentence. For a GIF two are side by side in it."""
+    """Answer the bytes of a picture with one of FORMS, or with a sentence."""
     if request.path_params["form"] not in FORMS:
         return PlainTextResponse(f"A result is saved as one of {', '.join(FORMS)}.", 404)
     make, kind = FORMS[request.path_params["form"]]

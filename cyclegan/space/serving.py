@@ -29,6 +29,7 @@ from ..release import EMBEDDED, HubUnreachableError, WeightsError
 
 MAX_FRAME = 2**20  # bytes of a picture of a live stream
 LIVE_PIXELS = 4_000_000  # of it: more than a camera's frame has
+LIVE_SIZES = (256, 512)  # of an answer, in pixels, where the release's own is not wanted
 LOOK = 0.3  # seconds between two looks for the face in a live stream
 Result = TypeVar("Result")
 
@@ -37,19 +38,24 @@ def stream_choices(direction: str, asked: Mapping[str, str], pipe: FaceSketchPip
     """What the address of a live stream chooses, as the pipeline's method of this direction takes it.
 
     Raises:
-        ChoiceError: there is no such direction, style or answer to `faces`.
+        ChoiceError: there is no such direction, style, size or answer to `faces`.
     """
     if direction not in [*Direction]:
         raise ChoiceError(f"There is no direction {direction!r:.80}; it is {' or '.join(Direction)}.")
     if (faces := asked.get("faces", "")) not in ("", "yes"):
         raise ChoiceError(f"faces is yes, or left out; got {faces!r:.80}.")
+    choices: dict[str, Any] = {}
+    if size := asked.get("size"):
+        if size not in map(str, LIVE_SIZES):
+            raise ChoiceError(f"size is one of {', '.join(map(str, LIVE_SIZES))} pixels; got {size!r:.80}.")
+        choices["size"] = int(size)
     style = asked.get("style")
     if not style:
-        return {}
+        return choices
     if Direction(direction).target != "sketch":
         raise ChoiceError(f"Only sketches have a style. Leave out style={style!r:.80}, or ask for photo_to_sketch.")
     pipe.style_condition(style)
-    return {"style": style}
+    return choices | {"style": style}
 
 
 def place_face(picture: Image.Image) -> list[float] | None:
@@ -171,8 +177,9 @@ class Models:
         """Convert the pictures of a stream in order. Each JPEG is answered with a JPEG, or a sentence on an error.
 
         A client sends the next picture when an answer arrives, so it always sends its newest, and viewers take turns.
-        The address may choose `weights`, the `style` of sketches and `faces=yes`: a few times a second, an answer then
-        follows the JSON {"face": [left, top, side]} in shorter sides of the picture that was sent, or {"face": null}.
+        The address may choose `weights`, the `style` of sketches, the `size` of answers, and `faces=yes`: a few times a
+        second, an answer then follows the JSON {"face": [left, top, side]} in shorter sides of the picture that was
+        sent, or {"face": null}.
         """
         await socket.accept()
         direction, asked = socket.path_params["direction"], socket.query_params
