@@ -712,8 +712,8 @@ def test_two_releases_are_compared_on_one_picture(page: Page, release: Path) -> 
     with Image.open(ROOT / "examples/photos/ben.webp") as ben:
         for weights, picture in zip((release, EMBEDDED), (two.nth(0), two.nth(1)), strict=True):
             pipe = FaceSketchPipeline.from_pretrained(weights, device="cpu")
-            size = 512 if weights == EMBEDDED else None  # as large as sketches are made where nothing is chosen
-            wanted = pipe.photo_to_sketch(ben.convert("RGB"), "face", **({"size": size} if size else {}))
+            size = 512 if weights == EMBEDDED else None  # what is made where no size is chosen
+            wanted = pipe.photo_to_sketch(ben.convert("RGB"), "face", size=size)
             assert np.abs(np.asarray(loaded(picture), float) - np.asarray(wanted, float)).mean() < 1
     panel.get_by_role("button", name="anna", exact=True).click()
     expect(panel.locator(".slider-wrap")).to_have_count(1, timeout=30_000)  # it was for the picture before
