@@ -32,7 +32,8 @@ except ModuleNotFoundError as missing:
 from cyclegan.data.batches import Batch, Prefetch, UnpairedBatches, cache_size, step_rng
 from cyclegan.data.cache import Pictures
 from cyclegan.data.layouts import DOMAINS
-from cyclegan.data.sources import DataError, find_styles, match_names
+from cyclegan.data.names import find_styles, match_names
+from cyclegan.data.sources import DataError
 from cyclegan.evaluation.metrics import load_features, luminance_correlation
 from cyclegan.files import explain, point, print_anything
 from cyclegan.hub.client import HubError

@@ -18,7 +18,7 @@ import tyro
 from PIL import Image
 
 from cyclegan import FaceSketchPipeline
-from cyclegan.data.sources import find_pairs
+from cyclegan.data.names import find_pairs
 from cyclegan.images import crop_square
 
 Choice = Literal["left", "right", "neither"]

@@ -19,7 +19,7 @@ import tyro
 from torch import Tensor
 
 from cyclegan import FaceSketchPipeline
-from cyclegan.data.sources import find_pairs, find_styles
+from cyclegan.data.names import find_pairs, find_styles
 from cyclegan.evaluation.metrics import perceptual_figures
 from cyclegan.evaluation.pairs import Squares, load_pairs
 from cyclegan.evaluation.protocol import Hints, measure

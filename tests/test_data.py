@@ -19,8 +19,9 @@ from cyclegan.data.augmentation import LIGHT_NUMBERS, bare_lines, crop_and_flip,
 from cyclegan.data.batches import Batch, Prefetch, UnpairedBatches, cache_size
 from cyclegan.data.cache import Pictures
 from cyclegan.data.check import check
-from cyclegan.data.layouts import DataSet
-from cyclegan.data.sources import DataError, find_images, find_styles, match_names
+from cyclegan.data.layouts import DataSet, find_layout
+from cyclegan.data.names import find_styles, match_names
+from cyclegan.data.sources import DataError, find_images
 from cyclegan.evaluation import loading
 from cyclegan.evaluation.pairs import load_pairs
 from cyclegan.images import ImageError, normalise
@@ -96,6 +97,16 @@ def test_a_folder_of_a_and_b_is_read_wherever_it_was_unpacked(tmp_path: Path, de
     assert len(data.notes()) == (2 if depth else 1)
     lines, usable = check(swapped)
     assert usable and lines[-1] == f"Ready: accelerate launch train_accelerate.py --data {tmp_path} --swap-domains"
+
+
+def test_one_damaged_picture_hides_no_layout(tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / "train").mkdir(exist_ok=True)
+        picture(number, (80, 40)).save(tmp_path / f"train/{number}.png")
+    (tmp_path / "train/0.png").write_bytes(b"damaged")
+    assert find_layout(tmp_path).kind == "halves"
+    with pytest.raises(DataError, match=r"hf:NAME\[:SPLIT\] needs the name of a data set; got hf:"):
+        DataSet("hf:").find("photos")
 
 
 def test_pairs_side_by_side_are_halves_of_one_file(tmp_path: Path) -> None:

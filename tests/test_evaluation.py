@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from cyclegan import FaceSketchPipeline
 from cyclegan.data.layouts import DataSet
-from cyclegan.data.sources import DataError, find_pairs
+from cyclegan.data.names import find_pairs
+from cyclegan.data.sources import DataError
 from cyclegan.evaluation.loading import load
 from cyclegan.evaluation.metrics import (
     cycle_l1,
@@ -353,6 +354,15 @@ def test_pairs_match_by_place_and_name(tmp_path: Path) -> None:
     sketches = write(tmp_path / "sketches", "a.png", "b.webp", "day/a.bmp", "other.png", "dr.yes.png")
     names = [(str(p.relative_to(photos)), str(s.relative_to(sketches))) for p, s in find_pairs(photos, sketches)]
     assert names == [("a.jpg", "a.png"), ("b.png", "b.webp"), ("day/a.png", "day/a.bmp")]
+
+
+def test_a_name_matches_however_its_accents_are_written(tmp_path: Path) -> None:
+    photos, sketches = (
+        write(tmp_path / "p", "Zo\u00eb.png", "Zoe\u0308.png", "\u00e9.png"),
+        write(tmp_path / "s", "Zoe\u0308.png", "Zo\u00eb.png", "bold/e\u0301.png"),
+    )
+    pairs = {sketch.stem: photo.stem for photo, sketch in find_pairs(photos, sketches)}
+    assert pairs == {"Zoe\u0308": "Zoe\u0308", "Zo\u00eb": "Zo\u00eb", "e\u0301": "\u00e9"}
 
 
 def test_pairs_may_lie_anywhere(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from cyclegan import FaceSketchPipeline
 from cyclegan.__main__ import evaluate as evaluate_release
-from cyclegan.data.sources import DataError, find_pairs
+from cyclegan.data.names import find_pairs
+from cyclegan.data.sources import DataError
 from cyclegan.evaluation import report
 from cyclegan.evaluation.metrics import paired_figures
 from cyclegan.evaluation.page import Page, tables

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,11 @@ def steps(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "tail", [b"", b"\0" * 64, b"\r\n", b"\n", b"1", b"4,0.", b"4,0.5\r", b"4\r\n", b"\xff\xfe\r\n"]
+    "tail",
+    [
+        *(b"", b"\0" * 64, b"\r\n", b"\n", b"1", b"4,0.", b"4,0.5\r", b"4\r\n", b"\xff\xfe\r\n"),
+        *(b"9" * 5000 + b",1\r\n", b"4," + b"9" * 200_000, b"4,\0\0\0\r\n", b"4,a\r\n", b"-4,1\r\n", b'"4,1\r\n'),
+    ],
 )
 def test_what_a_power_cut_leaves_of_a_table_is_cut_off(tmp_path: Path, tail: bytes) -> None:
     table = tmp_path / "losses.csv"
@@ -72,6 +77,26 @@ def test_a_table_without_a_header_begins_anew(tmp_path: Path, content: bytes) ->
     table.write_bytes(content)
     append_row(table, {"step": 6, "loss": 1})
     assert read_rows(table) == [{"step": "6", "loss": "1"}]
+
+
+@pytest.mark.parametrize("content", ["step;loss\r\n1;0,5\r\n", "Schritt,loss\n1,0.5\n"])
+@pytest.mark.parametrize("change", [lambda path: cut_rows(path, 5), lambda path: append_row(path, {"step": 6})])
+def test_a_table_that_another_program_saved_is_kept_beside(
+    tmp_path: Path, content: str, change: Callable[[Path], None]
+) -> None:
+    table = tmp_path / "losses.csv"
+    table.write_bytes(content.encode())
+    change(table)
+    (aside,) = tmp_path.glob("losses-*.csv")
+    assert aside.read_bytes() == content.encode()
+
+
+def test_a_mark_that_a_spreadsheet_puts_in_front_loses_no_line(tmp_path: Path) -> None:
+    table = tmp_path / "losses.csv"
+    table.write_bytes(b"\xef\xbb\xbfstep,loss\r\n1,0.5\r\n")
+    cut_rows(table, 5)
+    append_row(table, {"step": 6, "loss": 1})
+    assert steps(table) == ["1", "6"]
 
 
 def test_a_table_takes_new_columns_and_keeps_the_old(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
@@ -13,7 +14,8 @@ from typing import Literal, NamedTuple
 
 from ..files import readable
 from ..images import ENDINGS, ImageError, open_image
-from .sources import DataError, File, Half, Source, dataset_source, files_source, find_images, find_pairs, pair_files
+from .names import find_pairs, pair_files
+from .sources import DataError, File, Half, Source, dataset_source, files_source, find_images
 
 DOMAINS = ("photos", "sketches")
 WIDE = 1.5  # a picture that is so many times as wide as high may hold two side by side
@@ -68,6 +70,8 @@ class DataSet:
         if named := re.fullmatch(r"hf:(.+?)(?::([^/\\]+))?", self.data):
             column = self.photo_column if domain == "photos" else self.sketch_column
             return dataset_source(named[1], named[2] if named[2] and split == "train" else split, column)
+        if self.data.startswith("hf:"):
+            raise DataError(f"--data hf:NAME[:SPLIT] needs the name of a data set; got {self.data}.")
         layout = find_layout(Path(self.data))
         folder = layout.folder(domain, split, self.swap_domains)
         files: Sequence[File] = _images(folder, layout.root)
@@ -161,11 +165,19 @@ def _layout(root: Path) -> Layout | None:
         return Layout(root, "letters")
     if (root / "train").is_dir() and not _folders(root / "train"):
         try:
-            sizes = [open_image(file).size for file in islice(find_images(root / "train"), 4)]
-        except (DataError, ImageError):
+            files = find_images(root / "train")
+        except DataError:
             return None
+        sizes = list(islice(filter(None, map(_size, files[:16])), 4))
         if sizes and all(width >= WIDE * height for width, height in sizes):
             return Layout(root, "halves")
+    return None
+
+
+def _size(file: Path) -> tuple[int, int] | None:
+    """The size of a picture, if it can be read."""
+    with suppress(ImageError):
+        return open_image(file).size
     return None
 
 

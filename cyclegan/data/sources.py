@@ -3,7 +3,6 @@
 import hashlib
 import itertools
 import os
-import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -11,9 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
 from ..extras import extra
 from ..files import readable
@@ -208,88 +205,3 @@ def find_images(
             passed += [file for file in files if file.suffix.lower() not in endings]
         found += [file for file in files if file.suffix.lower() in endings and file.is_file()]
     return found
-
-
-def find_pairs(photos: Path, sketches: Path) -> list[tuple[Path, Path]]:
-    """Return the pairs in two folders, as `pair_files` does.
-
-    Raises:
-        DataError: a folder is missing, or as `pair_files`.
-    """
-    return pair_files((photos, find_images(photos)), (sketches, find_images(sketches)))
-
-
-def pair_files(photos: tuple[Path, Sequence[Path]], sketches: tuple[Path, Sequence[Path]]) -> list[tuple[Path, Path]]:
-    """Return pairs: files whose paths below their folders match apart from the extension, as in `match_names`.
-
-    Files without a partner are skipped. Several sketches may have the same photo.
-
-    Args:
-        photos, sketches: a folder, and the files below it.
-
-    Raises:
-        DataError: nothing matches, or two files in one folder have the same name.
-    """
-    by_name: list[dict[str, Path]] = []
-    for folder, files in (photos, sketches):
-        found: dict[str, Path] = {}
-        for file in files:
-            name = file.relative_to(folder).with_suffix("").as_posix()
-            if name in found:
-                raise DataError(f"{found[name]} and {file} have the same name. Keep the one that belongs to the pair.")
-            found[name] = file
-        by_name.append(found)
-    of_photos, of_sketches = (list(found.values()) for found in by_name)
-    places = match_names(list(by_name[0]), list(by_name[1])).tolist()
-    pairs = [(of_photos[place], sketch) for place, sketch in zip(places, of_sketches, strict=True) if place >= 0]
-    if not pairs:
-        raise DataError(
-            f"No picture in {photos[0]} has the same name as one in {sketches[0]}. Two files are a pair if their names "
-            "match apart from the extension."
-        )
-    return pairs
-
-
-def match_names(photos: Sequence[str], sketches: Sequence[str]) -> Tensor:
-    """Return for each sketch the index of the photo with the same name, or -1: (number of sketches,) int64.
-
-    >>> match_names(["anna", "ben"], ["ben", "clara"])
-    tensor([ 1, -1])
-
-    Args:
-        photos, sketches: the names of the pictures: paths without their extension, or the rows of a data set.
-    """
-    places = {name: place for place, name in reversed(list(enumerate(photos)))}
-    # A sketch in the folder of its style has its partner beside all other photos
-    return torch.tensor([places.get(name, places.get(name.partition("/")[2], -1)) for name in sketches])
-
-
-def find_styles(names: Sequence[str], pattern: str | None) -> tuple[list[str], Tensor]:
-    """The styles of sketches, in order, and each sketch's number: (number of sketches,) int64.
-
-    Args:
-        names: of the sketches: paths without their ending. pattern: a regular expression to search for in them. A style
-            is called as the named group that matches, or as what the first group holds. Without a pattern, the styles
-            are the folders that the sketches lie in. Where there are none, all have one style, without a name.
-
-    Raises:
-        DataError: the pattern is wrong, or a name does not fit it.
-    """
-    if pattern is None:
-        found = [name.partition("/")[0] if "/" in name else "" for name in names]
-        if "" in found or len(set(found)) == 1:
-            return [], torch.zeros(len(names), dtype=torch.int64)
-    else:
-        found = [_style(name, pattern) for name in names]
-    styles = sorted(set(found))
-    return styles, torch.tensor([styles.index(style) for style in found])
-
-
-def _style(name: str, pattern: str) -> str:
-    try:
-        match = re.search(pattern, name)
-        if match:
-            return match.lastgroup or match[1]
-    except (re.error, IndexError) as error:
-        raise DataError(f"--style-pattern is a regular expression with a group; got {pattern!r} ({error}).") from None
-    raise DataError(f"--style-pattern {pattern!r} does not match the sketch {name}. Every sketch needs a style.")

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..data.layouts import DataSet, find_layout
-from ..data.sources import DataError, find_pairs, find_styles
+from ..data.names import find_pairs, find_styles
+from ..data.sources import DataError
 from .groups import read_annotations
 from .pairs import SIZE, PairSource, Squares, load_pairs
 from .published import ANNOTATIONS, PublishedName, find_fs2k, load_published

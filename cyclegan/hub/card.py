@@ -1,6 +1,7 @@
 """The model card of a release: metadata for the Hub, text and training curves."""
 
 import csv
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,13 @@ def draw_curves(losses: Path) -> Image.Image:
         points = [
             (int(row["step"]), sum(values) / len(values))
             for row in rows
-            if (values := [float(value) for name, value in row.items() if kind in name and value])
+            if (
+                values := [
+                    float(value)
+                    for name, value in row.items()
+                    if kind in name and value and math.isfinite(float(value))
+                ]
+            )
         ]
         if not points:
             continue

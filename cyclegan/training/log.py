@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -115,7 +116,9 @@ def append_row(path: Path, row: dict[str, Any]) -> None:
     found, lines = _read(path)
     columns = [*row, *(name for name in found if name not in row)]
     if columns != found or not all(line.endswith("\n") for line in lines[-1:]):
-        _write(path, columns, read_rows(path))
+        rows = read_rows(path)
+        _set_aside(path)
+        _write(path, columns, rows)
     with path.open("a", newline="") as file:
         csv.DictWriter(file, columns).writerow(row)
 
@@ -125,26 +128,43 @@ def cut_rows(path: Path, step: float) -> None:
     if path.exists():
         columns, _ = _read(path)
         rows = [row for row in read_rows(path) if int(row[columns[0]]) <= step]
+        _set_aside(path)
         if columns:
             _write(path, columns, rows)
-        else:
-            path.unlink()  # a power cut left it empty
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
     """The lines of a table that were written to their end: those with a line end, a step and a value a column."""
     columns, lines = _read(path)
-    values = (next(csv.reader([line])) for line in lines if line.endswith("\n") and line[0].isdecimal())
-    return [dict(zip(columns, row, strict=True)) for row in values if len(row) == len(columns) and row[0].isdecimal()]
+    whole = (line.rstrip("\r\n").split(",") for line in lines if re.match(r"[0-9]{1,15},.*\n\Z", line))
+    return [dict(zip(columns, row, strict=True)) for row in whole if len(row) == len(columns) and all(map(_fits, row))]
+
+
+def _fits(value: str) -> bool:
+    """Whether it is a number, or nothing."""
+    try:
+        return value == "" or isinstance(float(value), float)
+    except ValueError:
+        return False
 
 
 def _read(path: Path) -> tuple[list[str], list[str]]:
     """A table's columns, none if it is missing or its header is damaged, and its lines as they are."""
     if not path.exists():
         return [], []
-    with path.open(newline="", errors="replace") as file:
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:  # spreadsheets put a mark in front
         header, *lines = file.readlines() or [""]
-    return (header.rstrip().split(",") if header.startswith("step,") and header.endswith("\n") else []), lines
+    return (header.rstrip().split(",") if re.match(r"step,.*\n\Z", header) else []), lines
+
+
+def _set_aside(path: Path) -> None:
+    """Move a table away whose header is not ours but says something: what a spreadsheet saved, for one."""
+    if path.exists() and not _read(path)[0]:
+        content = path.read_bytes().strip(b"\0\r\n")  # what a power cut leaves
+        if content.count(b"\n"):
+            path.replace(path.with_name(f"{path.stem}-{time.time_ns()}{path.suffix}"))
+        else:
+            path.unlink()
 
 
 def _write(path: Path, columns: list[str], rows: Iterable[dict[str, str]]) -> None:
