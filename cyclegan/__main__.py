@@ -24,7 +24,7 @@ from .evaluation.metrics import load_vgg
 from .evaluation.page import Page, as_text
 from .evaluation.protocol import make_hints
 from .evaluation.report import make_report
-from .faces import Framing
+from .faces import Framing, check_size
 from .files import atomic, explain, print_anything, readable
 from .hub.client import HubError
 from .hub.deploy import deploy as deploy_space
@@ -84,6 +84,11 @@ def convert(
         choices = {"style": style}
     elif style:
         raise ChoiceError("--style works only with --to sketch, because photos have one style.")
+    if size is not None:
+        try:
+            check_size(size)
+        except ValueError as error:
+            raise ChoiceError(f"--{error}") from None
     choices |= {"framing": framing, "size": size, "prepare": prepare}
     return convert_files(inputs, Direction.to(to), out, weights, engine, **choices)
 

@@ -113,7 +113,7 @@ def _work(
     quiet: bool = False,
 ) -> Done:
     framing, size, prepare = (choices.pop(name, given) for name, given in FRAMED.items())
-    size = size or pipe.image_size
+    size = pipe.image_size if size is None else size
     run = partial(getattr(pipe, direction), size="own", **choices)
     run([])  # a style or colour that this release has not is told before anything is read
     start = time.perf_counter()

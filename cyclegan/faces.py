@@ -207,6 +207,16 @@ def _room(tilt: float) -> float:
     return abs(math.cos(math.radians(tilt))) + abs(math.sin(math.radians(tilt)))
 
 
+def check_size(size: object) -> None:
+    """Check a size that was asked for. That of a release is another matter: it may be smaller or larger.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if size != "own" and not (type(size) is int and SMALLEST <= size <= LARGEST):
+        raise ValueError(f"size must be from {SMALLEST} to {LARGEST} pixels, or 'own'; got {size!r:.80}.")
+
+
 def frame(image: Image.Image, framing: Framing, size: int | Literal["own"]) -> list[Frame]:
     """Choose what of a picture is converted.
 
@@ -216,10 +226,8 @@ def frame(image: Image.Image, framing: Framing, size: int | Literal["own"]) -> l
         size: the shorter side of what comes out in pixels, or the picture's `own`, up to LARGEST.
 
     Raises:
-        ValueError: there is no such framing or size.
+        ValueError: there is no such framing.
     """
-    if size != "own" and not (isinstance(size, int) and SMALLEST <= size <= LARGEST):
-        raise ValueError(f"size must be from {SMALLEST} to {LARGEST} pixels, or 'own'; got {size!r}.")
     if framing not in FRAMINGS:
         raise ValueError(f"framing must be {', '.join(FRAMINGS[:-1])} or {FRAMINGS[-1]}; got {framing!r}.")
     if framing == "whole":

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from .directions import Direction
-from .faces import Framing, frame
+from .faces import Framing, check_size, frame
 from .hub.card import make_card
 from .images import normalise, open_image, to_image, to_tensor
 from .networks import Generator
@@ -142,7 +142,11 @@ class FaceSketchPipeline(
         prepare: bool = True,
     ) -> Any:
         given = [images] if isinstance(images, Image.Image) else images
-        frames = [frame(open_image(image), framing, size or self.image_size) for image in given]
+        if size is None:
+            size = self.image_size
+        else:
+            check_size(size)
+        frames = [frame(open_image(image), framing, size) for image in given]
         if missed := sum(not found[0].found for found in frames):
             warnings.warn(f"No face was found in {missed} of {len(given)}, so the middle is converted.", stacklevel=3)
         pictures = [step(one.image) if prepare else one.image for found in frames for one in found]

@@ -28,6 +28,7 @@ FORMATS = {".m4v": "mp4", ".mkv": "matroska", ".mov": "mov", ".mp4": "mp4", ".we
 
 NOISE = 3 / 127.5  # pixels of a still camera change by less than this, averaged over WINDOW x WINDOW pixels
 WINDOW = 5
+WIDEST = 8  # of a pixel, in heights
 NEW = 0.2  # weight of a new frame where nothing has changed
 
 
@@ -175,7 +176,8 @@ def _damaged(source: Path, error: "FFmpegError") -> str:
 def _upright(frame: "VideoFrame", video: "VideoStream", source: Path, size: int) -> Image.Image:
     """Return a frame as a player shows it. Its sides are even, as the usual pixel format of videos requires."""
     image = frame.to_image()
-    if video.sample_aspect_ratio:
-        image = image.resize((round(image.width * video.sample_aspect_ratio), image.height))
+    ratio = video.sample_aspect_ratio
+    if ratio and 1 / WIDEST <= ratio <= WIDEST:  # what is beyond is a mistake, or an attack on the memory
+        image = image.resize((round(image.width * ratio), image.height))
     image = resize_to(open_image(image.rotate(frame.rotation, expand=True), str(source)), size)
     return image.crop((0, 0, image.width // 2 * 2, image.height // 2 * 2))

@@ -73,6 +73,16 @@ def test_nothing_to_convert_is_a_sentence(tmp_path: Path, release: Path, argumen
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("size", ["0", "-5", "15", "1025", "1000000000"])
+def test_a_size_out_of_bounds_is_a_sentence(tmp_path: Path, release: Path, size: str) -> None:
+    picture(0).save(tmp_path / "a.png")
+    out = tmp_path / "out"
+    status, printed = convert(tmp_path, "--to", "sketch", "--out", out, f"--size={size}", release=release)
+    assert status == 1
+    assert f"--size must be from 16 to 1024 pixels, or 'own'; got {size}" in printed
+    assert not out.exists()
+
+
 def test_wrong_weights_are_a_sentence(tmp_path: Path) -> None:
     picture(0).save(tmp_path / "a.png")
     status, printed = convert(tmp_path / "a.png", "--to", "sketch", "--out", tmp_path / "out", release=tmp_path)

@@ -122,6 +122,11 @@ def test_the_whole_picture_and_the_middle_look_for_no_face(monkeypatch: pytest.M
     assert middle.image.tobytes() == image.crop((15, 0, 75, 60)).tobytes()
 
 
+def test_a_release_may_work_at_sizes_that_cannot_be_asked_for() -> None:
+    assert make_pipeline(image_size=8).photo_to_sketch(picture(0, (90, 60))).size == (12, 8)
+    assert frame(picture(0), "middle", 2048)[0].image.size == (2048, 2048)
+
+
 def test_size_is_of_the_shorter_side() -> None:
     pipe, image = make_pipeline(), picture(0, (90, 60))
     assert pipe.photo_to_sketch(image, size=48).size == (72, 48)
@@ -129,9 +134,9 @@ def test_size_is_of_the_shorter_side() -> None:
     assert pipe.sketch_to_photo(image, size=64, framing="middle").size == (64, 64)
     huge = Image.new("RGB", (1500, 1100))
     assert min(frame(huge, "whole", "own")[0].image.size) == 1024
-    for wrong in (7, 5000):
-        with pytest.raises(ValueError, match=f"size must be from 16 to 1024 pixels, or 'own'; got {wrong}"):
-            pipe.photo_to_sketch(image, size=wrong)
+    for wrong in (7, 5000, 0, -5, True, 48.5, "big", float("nan")):
+        with pytest.raises(ValueError, match=f"size must be from 16 to 1024 pixels, or 'own'; got {wrong!r}"):
+            pipe.photo_to_sketch(image, size=wrong)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="framing must be face, faces, middle or whole; got 'nose'"):
         pipe.photo_to_sketch(image, framing="nose")  # type: ignore[call-overload]
 

@@ -4,6 +4,7 @@ import struct
 import sys
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image
 from cyclegan.convert import convert
 from cyclegan.directions import Direction
 from cyclegan.images import ImageError
-from cyclegan.video import Steady, convert_video
+from cyclegan.video import Steady, _upright, convert_video
 
 TIMES = [0, 40, 80, 150, 190, 230, 330, 370, 410, 450, 490]  # ms: eleven frames, more than one batch, of varying rate
 
@@ -106,6 +107,13 @@ def test_a_film_from_an_upright_phone_is_upright(tmp_path: Path) -> None:
     assert image.size == (32, 48)
     for x, y, colour in ((16, 3, (30, 200, 90)), (28, 30, (200, 40, 40)), (3, 30, (0, 0, 0))):
         assert np.abs(np.subtract(image.getpixel((x, y)), colour)).max() < 25
+
+
+@pytest.mark.parametrize(("ratio", "width"), [(None, 64), (Fraction(2), 128), (Fraction(10**9), 64), (Fraction(0), 64)])
+def test_pixels_that_are_not_square_are_shown_as_a_player_does(ratio: Fraction | None, width: int) -> None:
+    frame = SimpleNamespace(to_image=lambda: picture(0, (64, 64)), rotation=0)
+    video = SimpleNamespace(sample_aspect_ratio=ratio)
+    assert _upright(frame, video, Path("film.mp4"), 64).size == (width, 64)  # type: ignore[arg-type]
 
 
 def test_a_still_camera_gives_a_still_film_and_movement_shows_at_once() -> None:
