@@ -46,6 +46,7 @@ from cyclegan.space.elements import (
 from cyclegan.space.endpoints import READERS, Blocks, endpoint
 from cyclegan.space.files import keep_swept, read_pair, write
 from cyclegan.space.head import set_head
+from cyclegan.space.here import device_first, offer_device
 from cyclegan.space.looks import Looks
 from cyclegan.space.saving import FORMS, save
 from cyclegan.space.serving import Models
@@ -89,12 +90,11 @@ def conversion_page(
             )  # fmt: skip
             looks = look_choices(models, direction)
             other, both = add_versus(models, direction, image, weights, [framing, square, *looks])
+            here = offer_device(models, direction)
             add_history(made, result, outcome, [back, send])
         make_surprise(models, direction, surprise, image, weights, looks[1], examples)
 
-    def show(
-        pair: Any = None, told: Any = None, place: Any = None, shown: Any = None, ready: bool = False
-    ) -> dict[Any, Any]:
+    def show(pair: Any = None, told: Any = None, place: Any = None, shown: Any = None, ready: Any = False) -> Any:
         buttons = {button: gr.Button(interactive=ready) for button in (back, send)}
         return {
             image: shown or gr.skip(), outcome: told, square: place, result: pair, again: gr.Gallery(visible=False),
@@ -110,8 +110,7 @@ def conversion_page(
             converted = convert_upload(models, direction, sent, name, framing, own, *looks)
         except TOLD as error:
             return show(told={"error": str(error)})
-        squares = converted.squares
-        place: Any = {"square": squares[0] if squares else None, "faces": squares}
+        place: Any = {"square": next(iter(converted.squares), None), "faces": converted.squares}
         if framing == "own" and own:
             place = gr.skip()  # the visitor's own square stays: it may have been moved again meanwhile
         return show(converted.pair, {"told": converted.told, "name": Path(converted.pair[1]).stem}, place, ready=True)
@@ -120,21 +119,22 @@ def conversion_page(
         with friendly():
             return gr.Gallery(convert_back(models, direction, need(sent), name), visible=True)
 
-    outputs = {image, result, again, square, outcome, back, send, other, both}
     settings: Any = {
-        "fn": convert, "inputs": [image, weights, framing, square, *looks], "outputs": outputs,
+        "fn": convert, "inputs": [image, weights, framing, square, *looks],
+        "outputs": {image, result, again, square, outcome, back, send, other, both}, "concurrency_limit": READERS,
         "preprocess": False, "trigger_mode": "always_last", "api_visibility": "private", "concurrency_id": "convert",
-        "concurrency_limit": READERS,
     }  # fmt: skip
     # The visitor's own square, and "the whole picture", were for the picture before
     forget = "(framing) => [['middle', 'faces', 'pasted'].includes(framing) ? framing : 'face', null]"
-    image.change(None, framing, [framing, square], js=forget).then(**settings)
+    converts = device_first(direction, "convert", [result, square, outcome, back, send, again], settings)
+    converts(image.change(None, framing, [framing, square], js=forget).then)
     changed = [framing.input, *(part.change if isinstance(part, gr.Image) else part.input for part in looks)]
-    gr.on(changed, **settings, show_progress="hidden")
+    converts(partial(gr.on, [*changed, here.input]), show_progress="hidden")
     offers = {"fn": partial(look_offer, models, direction), "inputs": weights, "outputs": looks}
-    weights.input(**offers, api_visibility="private").then(**settings, show_progress="hidden")  # type: ignore[arg-type]
-    square.input(None, None, framing, js="() => 'own'").then(**settings, show_progress="hidden")
-    back.click(**settings | {"fn": go_back, "inputs": [result, weights], "outputs": again})
+    converts(weights.input(**offers, api_visibility="private").then, show_progress="hidden")  # type: ignore[arg-type]
+    converts(square.input(None, None, framing, js="() => 'own'").then, show_progress="hidden")
+    goes_back = settings | {"fn": go_back, "inputs": [result, weights], "outputs": again}
+    device_first(direction, "convertBack", [again, outcome], goes_back)(back.click)
     return image, result, send
 
 
@@ -151,8 +151,8 @@ def panel_page(name: str, models: Models, *scripts: str, value: Any = None) -> g
     examples = {file.stem: f"examples/{file.relative_to(ROOT / 'examples').as_posix()}" for file in starts}
     with gr.Tab(text(name), id=name):
         return component(
-            name, "words", "keep", "stream", *scripts, value=value, apply_default_css=False, size=models.image_size,
-            first=models.first, elem_classes=name, examples=examples,
+            name, "words", "keep", "engine", "stream", *scripts, value=value, apply_default_css=False,
+            size=models.image_size, first=models.first, elem_classes=name, examples=examples,
         )  # fmt: skip
 
 

@@ -49,6 +49,8 @@ class Options:
     """Pictures of a turn."""
     seconds: float = 10
     """How long Live is counted at each size; 0 leaves Live and Draw out."""
+    minutes: int = 0
+    """How many minutes Live runs while the tab's memory is measured."""
     runtime: Path | None = None
     """The `dist` folder of onnxruntime-web. Not given: it is fetched from npm's registry."""
     json: bool = False
@@ -191,7 +193,7 @@ def measure(page: Page, pipe: FaceSketchPipeline, folder: Path, options: Options
 
 
 def visit(browser: Browser, server: Server) -> dict[str, Any]:
-    """What the first visit costs until the first picture is there."""
+    """What the first visit costs until the first picture is there, and the second one in all."""
     server.sent.clear()
     with browser.new_context() as context:
         page = context.new_page()
@@ -199,12 +201,19 @@ def visit(browser: Browser, server: Server) -> dict[str, Any]:
         page.goto(server.url)
         page.locator("#photo_to_sketch .starts button").nth(1).click()
         panel = page.locator("#photo_to_sketch[data-first]")
-        there = float(panel.get_attribute("data-first") or 0) / 1000
-    sent = [size for at, size in server.sent if at <= there]  # what comes later is for the other direction, and offline
+        there = float(panel.get_attribute("data-first", timeout=120_000) or 0) / 1000
+        sent = [size for at, size in server.sent if at <= there]  # later ones are for the other direction, and offline
+        page.wait_for_selector("[data-ready=measured]", state="attached", timeout=120_000)
+        page.evaluate("async () => { await navigator.serviceWorker.ready }")
+        server.sent.clear()
+        page.goto(server.url)
+        page.locator("#photo_to_sketch .starts button").nth(1).click()
+        page.wait_for_selector("[data-ready=measured]", state="attached", timeout=120_000)
     return {
         "bytes_compressed": sum(sent),
         "requests": len(sent),
         "seconds_to_first_picture": round(there - start, 2),
+        "second_visit_bytes": sum(size for _, size in server.sent),
     }
 
 
@@ -225,6 +234,24 @@ def live(page: Page, size: int, seconds: float) -> dict[str, Any]:
         "median_delay_ms": round(float(np.median(seen["delays"] or [0]))),
         "longest_task_ms": round(longest),
     }
+
+
+def memory(browser: Browser, page: Page, minutes: int) -> list[dict[str, Any]]:
+    """The largest tab's share of memory while Live runs, in megabytes."""
+    page.get_by_role("tab", name="Live").click()
+    page.get_by_role("button", name="Start the camera").click()
+    rows = []
+    for minute in range(minutes + 1):
+        processes = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
+        tabs = [Path(f"/proc/{one['id']}/smaps_rollup") for one in processes if one["type"] == "renderer"]
+        used = [
+            int(line.split()[1]) for tab in tabs for line in tab.read_text().splitlines() if line.startswith("Pss:")
+        ]
+        rows.append({"minute": minute, "megabytes": round(max(used) / 1024)})
+        if minute < minutes:
+            time.sleep(60)
+    page.get_by_role("button", name="Stop").click()
+    return rows
 
 
 def draw(page: Page) -> dict[str, Any]:
@@ -268,6 +295,8 @@ def main() -> None:
                     sizes = [int(text.split()[0]) for text in page.locator("select.live-size option").all_inner_texts()]
                     found["live"] = [live(page, size, options.seconds) for size in sizes]
                     found["draw"] = draw(page)
+                if options.minutes:
+                    found["memory"] = memory(browser, page, options.minutes)
     if options.json:
         print(json.dumps(found, indent=1))
         return

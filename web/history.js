@@ -33,9 +33,10 @@ const textOf = (image, type) => {
   canvas.getContext("2d").drawImage(image, 0, 0);
   return canvas.toDataURL(type, 0.9);
 };
+const nameHere = ({ src }) => src.match(/^data:[^,]*;name=([^;,]*)/); // what this device made: see here.js
 const add = async (made) => {
   const given = made.closest(".slider-wrap").querySelector("img:not(.fixed)");
-  const name = decodeURIComponent(made.src.split("/").pop().replace(/\.png$/, ""));
+  const name = decodeURIComponent(nameHere(made)?.[1] ?? made.src.split("/").pop().replace(/\.png$/, ""));
   await given.decode();
   past.unshift({ name, given: textOf(given, "image/jpeg"), made: textOf(made, "image/png") });
   past.length = Math.min(past.length, MOST);
@@ -43,7 +44,7 @@ const add = async (made) => {
   show();
 };
 panel.addEventListener("load", ({ target }) => {
-  if (target.matches(".result .slider-wrap img.fixed") && !target.src.startsWith("data:")) add(target);
+  if (target.matches(".result .slider-wrap img.fixed") && (nameHere(target) || !target.src.startsWith("data:"))) add(target);
 }, true);
 find(".forget").onclick = () => { past = []; keep(); show(); };
 

@@ -11,7 +11,6 @@
 //   opened(), shown(milliseconds, resized), refused(), found(face, of): set by the panel that wants to know. A face is
 //   [left, top, side] in sides of the picture, or null.
 
-const say = (text) => { find(".status").textContent = text; };
 const made = find(".made");
 const REFUSED = 1008; // the code of WebSockets for "policy violation"
 
@@ -71,18 +70,18 @@ class Stream {
   }
 }
 
-// What can take a stream's place: pictures are converted on this device, by the page of docs/device.md that the app has
-// beside it. Gradio's page lacks the headers for threads, so it is one thread, or WebGPU.
+// What takes a stream's place on this device: see engine.js
 class Device {
   constructor(direction, depth, choices = {}, _ = null, target = made) {
     Object.assign(this, { direction, depth, choices, target, waiting: 0 });
     this.size = choices.size ?? props.size;
     this.small = canvasOf(this.size, this.size);
-    findDevice(direction).then(() => this.opened?.(), refuse); // until then nothing is sent, not to the server either
+    const started = (device) => { this.device = device; this.opened?.(); };
+    findDevice(direction).then(started, refuse); // until then nothing is sent, not to the server either
   }
 
   get ready() {
-    return device.runner && this.waiting < this.depth;
+    return this.device && this.waiting < this.depth;
   }
 
   async send(draw) {
@@ -91,10 +90,12 @@ class Device {
     const context = this.small.getContext("2d");
     context.imageSmoothingQuality = "high";
     draw(context, this.size);
+    const { runner, release } = this.device;
     try {
       const image = await createImageBitmap(this.small);
-      const condition = this.choices.style ? device.styles.map((name) => Number(name === this.choices.style)) : null;
-      const answer = await device.runner.convert(this.direction, image, { width: this.size, height: this.size, condition });
+      const { style } = this.choices;
+      const condition = style ? release.controls.styles.map((name) => Number(name === style)) : null;
+      const answer = await runner.convert(this.direction, image, { width: this.size, height: this.size, condition });
       if (this.closed) return;
       Object.assign(this.target, { width: this.size, height: this.size });
       this.target.getContext("2d").putImageData(answer.made, 0, 0);
@@ -111,53 +112,6 @@ class Device {
   }
 }
 
-const here = find(".here");
-const device = { runner: null, milliseconds: Infinity };
-
-// The device cannot: the server goes on
-const refuse = (problem) => {
-  console.warn(problem);
-  device.found = device.runner = null;
-  here.checked = false;
-  here.dispatchEvent(new Event("change"));
-  say(words.no_device);
-};
-
-const startDevice = async (direction) => {
-  const base = new URL("device/", `${window.gradio_config?.root ?? location.origin}/`);
-  const { Runner, measure, offers } = await import(new URL("modules/engine.js", base));
-  const release = await (await fetch(new URL("release.json", base))).json();
-  device.styles = release.controls.styles;
-  const start = (engine) => new Runner(release, base.href, engine);
-  const engines = (await offers()).filter(({ threads }) => threads === 1);
-  const { fastest, times } = await measure(engines, start, direction, props.size);
-  device.milliseconds = Math.min(...Object.values(times));
-  device.runner = start(fastest);
-};
-// Starts the fastest way of this device, once
-const findDevice = (direction) => {
-  device.found ??= startDevice(direction);
-  return device.found;
-};
-
-// After some answers of the server: the device takes over where it is faster, and the visitor did not choose
-const compareDevice = async (direction, delay) => {
-  if (device.compared || here.parentElement.hidden || here.dataset.chosen) return;
-  device.compared = true;
-  await findDevice(direction).catch(() => {});
-  if (!(device.milliseconds < delay) || here.dataset.chosen) return;
-  here.checked = true;
-  here.dispatchEvent(new Event("change"));
-};
-
-// Shows the choice if the app has the page for the device. changed: starts the stream anew
-const offerDevice = async (changed) => {
-  const page = new URL("device/release.json", `${window.gradio_config?.root ?? location.origin}/`);
-  here.parentElement.hidden = !(await fetch(page, { method: "HEAD" }).catch(() => ({}))).ok;
-  here.onclick = () => { here.dataset.chosen = true; };
-  here.onchange = changed;
-};
-
 // Converts one picture; the canvas of the answer, or an error
 const convertOne = (direction, draw, choices) => new Promise((done, refuse) => {
   const canvas = canvasOf(1, 1);
@@ -168,8 +122,4 @@ const convertOne = (direction, draw, choices) => new Promise((done, refuse) => {
   stream.shown = () => { stream.close(); if (canvas.width > 1) done(canvas); else fail(); };
 });
 
-const openStream = (...settings) => {
-  here.disabled = ![undefined, props.first].includes(window.chosenWeights); // the page has no other weights
-  if (here.disabled) here.checked = false;
-  return here.checked ? new Device(...settings) : new Stream(...settings);
-};
+const openStream = (...settings) => (isHere() ? new Device(...settings) : new Stream(...settings));

@@ -6,11 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
-from torch import nn
 
-from ..faces import SEARCHED
+from .graph import Graph
 
 # Winograd's F(4 x 4, 3 x 3), Lavin & Gray 2015, https://arxiv.org/abs/1509.09308, equation 15
 TILE = 4
@@ -19,55 +16,6 @@ GATHER = [[4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0], [0, -
 WEIGH = [[1 / 4, 0, 0], [-1 / 6, -1 / 6, -1 / 6], [-1 / 6, 1 / 6, -1 / 6], [1 / 24, 1 / 12, 1 / 6],
          [1 / 24, -1 / 12, 1 / 6], [0, 0, 1]]  # fmt: skip
 SPREAD = [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
-
-
-class Graph:
-    """Operators in the order of their making. A method returns the name of what it computes."""
-
-    def __init__(self) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.constants: dict[tuple[str, bytes], str] = {}
-        self.tensors: list[onnx.TensorProto] = []
-
-    def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        name = f"x{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
-        return name
-
-    def constant(self, values: Any, dtype: Any = np.float32) -> str:
-        array = np.asarray(values, dtype)
-        key = (f"{array.dtype}{array.shape}", array.tobytes())
-        if key not in self.constants:
-            self.constants[key] = f"c{len(self.constants)}"
-            self.tensors.append(numpy_helper.from_array(array, self.constants[key]))
-        return self.constants[key]
-
-    def weight(self, tensor: Any) -> str:
-        """A tensor of the network, stored in float16: half the file, and nothing that shows."""
-        return self.op("Cast", self.constant(tensor.detach().numpy(), np.float16), to=TensorProto.FLOAT)
-
-    def ints(self, *values: int) -> str:
-        return self.constant(values, np.int64)
-
-    def reshape(self, x: str, *sides: int) -> str:
-        return self.op("Reshape", x, self.ints(*sides))
-
-    def transpose(self, x: str, *axes: int) -> str:
-        return self.op("Transpose", x, perm=axes)
-
-    def cut(self, x: str, axis: int, start: int, end: int = 2**62) -> str:
-        return self.op("Slice", x, self.ints(start), self.ints(end), self.ints(axis))
-
-    def concat(self, axis: int, *parts: str) -> str:
-        return self.op("Concat", *parts, axis=axis)
-
-    def shape(self, *sides: int | str) -> str:
-        return self.concat(0, *(self.ints(side) if isinstance(side, int) else side for side in sides))
-
-    def sandwich(self, matrix: Any, weight: str) -> str:
-        """(O, I, 3, 3) -> (O, I, n, n): the matrix (n, 3) from both sides."""
-        left = self.op("MatMul", self.constant(matrix), weight)
-        return self.op("MatMul", left, self.constant(np.asarray(matrix, np.float32).T))
 
 
 class Writer(Graph):
@@ -92,9 +40,9 @@ class Writer(Graph):
             yield factor, self.cut(values, 1, half + at, half + at + channels)
             at += channels
 
-    def change(self, x: str, *sides: int) -> str:
+    def change(self, x: str, change: tuple[str, str] | None, *sides: int) -> str:
         """sides: the shape in which (1, C) fits the channels of x."""
-        if change := next(self.changes):
+        if change:
             factor, summand = (self.reshape(one, *sides) for one in change)
             x = self.op("Add", self.op("Mul", x, factor), summand)
         return x
@@ -132,7 +80,7 @@ class Writer(Graph):
 
     def down(self, x: str, name: str) -> str:
         x = self.convolution(x, self.layers[name][0], False, strides=[2, 2], pads=[1, 1, 1, 1])
-        return self.relu(self.change(self.norm(x, 2, 3), 1, -1, 1, 1))
+        return self.relu(self.change(self.norm(x, 2, 3), next(self.changes), 1, -1, 1, 1))
 
     def up(self, x: str, name: str) -> str:
         if self.generator.upsample == "transpose":
@@ -140,7 +88,7 @@ class Writer(Graph):
             x = self.op(
                 "ConvTranspose", x, self.weight(layer.weight), strides=[2, 2], pads=[1, 1, 1, 1], output_padding=[1, 1]
             )
-            return self.relu(self.change(self.norm(x, 2, 3), 1, -1, 1, 1))
+            return self.relu(self.change(self.norm(x, 2, 3), next(self.changes), 1, -1, 1, 1))
         # Of a doubled row, w0 a + w1 b + w1 b... two results need three products, not six: with s = w0 + w1 + w2 they
         # are s x[i] + w0 (x[i - 1] - x[i]) and s x[i] + w2 (x[i + 1] - x[i]). Here the products come first.
         weight = self.layers[name][1].weight
@@ -157,7 +105,7 @@ class Writer(Graph):
             upper = self.op("Add", middle, self.op("Sub", before, first))
             lower = self.op("Add", middle, self.op("Sub", after, last))
             planes = self.concat(axis, upper, lower)
-        planes = self.relu(self.change(self.norm(planes, 0, 1, 3, 4), 1, 1, -1, 1, 1))
+        planes = self.relu(self.change(self.norm(planes, 0, 1, 3, 4), next(self.changes), 1, 1, -1, 1, 1))
         together = self.transpose(planes, 2, 3, 0, 4, 1)  # (out, h, 2, w, 2)
         double = self.op("Mul", self.shape(height, width), self.ints(2))
         return self.op("Reshape", together, self.shape(1, out, double))
@@ -167,20 +115,34 @@ class Writer(Graph):
         return self.cut(shape, 0, 2, 3), self.cut(shape, 0, 3, 4)
 
     def blocks(self, x: str) -> str:
-        """The residual blocks by Winograd's products.
+        """The residual blocks: by Winograd's products where the picture is whole tiles, else as they are."""
+        layers = [self.layers[f"block{number + 1}"] for number in range(self.generator.blocks)]
+        changes = [(layer, next(self.changes), next(self.changes)) for layer in layers]
+        rest = self.op("ReduceMax", self.op("Mod", self.shape(*self.sides(x)), self.ints(TILE)), keepdims=0)
+        whole = self.op("Equal", rest, self.constant(0, np.int64))
+        return self.choose(whole, lambda: self.tiled(x, changes), lambda: self.plain(x, changes))
 
-        Between them the picture stays cut into planes, (4, 4, h/4, w/4, C): the tiles' first rows and columns, their
-        second ones... So what a tile takes from its neighbours are a few slices, and nothing else is moved.
+    def plain(self, x: str, blocks: list[Any]) -> str:
+        for layer, first, second in blocks:
+            inner = self.norm(self.convolution(self.pad(x, 1), layer.conv1[0], False), 2, 3)
+            inner = self.relu(self.change(inner, first, 1, -1, 1, 1))
+            last = self.norm(self.convolution(self.pad(inner, 1), layer.conv2, False), 2, 3)
+            x = self.op("Add", x, self.change(last, second, 1, -1, 1, 1))
+        return x
+
+    def tiled(self, x: str, blocks: list[Any]) -> str:
+        """Between the blocks the picture stays cut into planes, (4, 4, h/4, w/4, C): the tiles' first rows and columns,
+        their second ones... So what a tile takes from its neighbours are a few slices, and nothing else is moved.
         """
         channels = 4 * self.generator.width
         height, width = (self.op("Div", side, self.ints(TILE)) for side in self.sides(x))
         self.tiles = [height, width, channels]
         x = self.op("Reshape", x, self.shape(channels, height, TILE, width, TILE))
         x = self.reshape(self.transpose(x, 2, 4, 1, 3, 0), -1, channels)
-        for number in range(self.generator.blocks):
-            block = self.layers[f"block{number + 1}"]
-            inner = self.relu(self.change(self.norm(self.winograd(x, block.conv1[0].weight), 0), 1, -1))
-            x = self.op("Add", x, self.change(self.norm(self.winograd(inner, block.conv2.weight), 0), 1, -1))
+        for layer, first, second in blocks:
+            inner = self.norm(self.winograd(x, layer.conv1[0].weight), 0)
+            last = self.norm(self.winograd(self.relu(self.change(inner, first, 1, -1)), layer.conv2.weight), 0)
+            x = self.op("Add", x, self.change(last, second, 1, -1))
         x = self.transpose(self.op("Reshape", x, self.shape(TILE, TILE, *self.tiles)), 4, 2, 0, 3, 1)
         whole = self.op("Mul", self.shape(height, width), self.ints(TILE))
         return self.op("Reshape", x, self.shape(1, channels, whole))
@@ -217,7 +179,7 @@ class Writer(Graph):
             x = self.op("Reshape", x, self.shape(1, 3 * fold**2, height, width))
         stem = self.outer(x, stem_layer, generator.compact)
         stem = stem if generator.compact else self.norm(stem, 2, 3)
-        stem = self.relu(self.change(stem, 1, -1, 1, 1))
+        stem = self.relu(self.change(stem, next(self.changes), 1, -1, 1, 1))
         down = self.down(stem, "down1")
         x = self.up(self.blocks(self.down(down, "down2")), "up1")
         x = self.up(self.op("Add", x, down) if generator.compact else x, "up2")
@@ -236,47 +198,4 @@ def write_graph(generator: Any, path: Path) -> None:
     inputs = {"picture": [1, 3, "height", "width"]}
     if count := getattr(generator, "conditions", 0):
         inputs["condition"] = [1, count]
-    _save(writer, writer.write(), inputs, [1, 3, "height", "width"], path)
-
-
-def write_finder(finder: Any, path: Path) -> None:
-    """Layer by layer, as `FaceFinder.forward`, for one `picture` of the side that is searched."""
-    graph = Graph()
-
-    def run(x: str, layer: Any) -> str:
-        match layer:
-            case nn.Sequential():
-                for part in layer:
-                    x = run(x, part)
-            case nn.Conv2d():
-                bias = [] if layer.bias is None else [graph.weight(layer.bias)]
-                pads = [*layer.padding, *layer.padding]
-                x = graph.op("Conv", x, graph.weight(layer.weight), *bias, strides=layer.stride, pads=pads)
-            case nn.BatchNorm2d():
-                values = layer.weight, layer.bias, layer.running_mean, layer.running_var
-                x = graph.op("BatchNormalization", x, *map(graph.weight, values), epsilon=layer.eps)
-            case nn.ReLU():
-                x = graph.op("Relu", x)
-        return x
-
-    def double(x: str) -> str:
-        nearest = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
-        return graph.op("Resize", x, "", graph.constant([1, 1, 2, 2]), **nearest)
-
-    eighth = run("picture", finder.eighth)
-    sixteenth = run(eighth, finder.sixteenth)
-    sixteenth = run(graph.op("Add", sixteenth, double(run(sixteenth, finder.down))), finder.up)
-    result = run(graph.op("Add", eighth, run(double(sixteenth), finder.lateral)), finder.head)
-    _save(graph, result, {"picture": [1, 1, SEARCHED, SEARCHED]}, [1, 6, "rows", "columns"], path)
-
-
-def _save(graph: Graph, result: str, inputs: dict[str, list[Any]], output: list[Any], path: Path) -> None:
-    graph.nodes.append(helper.make_node("Identity", [result], ["result"]))
-    given, made = (
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
-        for shapes in (inputs, {"result": output})
-    )
-    whole = helper.make_graph(graph.nodes, "network", given, made, graph.tensors)
-    model = helper.make_model(whole, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    onnx.checker.check_model(model)
-    onnx.save(model, path)
+    writer.save(writer.write(), inputs, [1, 3, "height", "width"], path)

@@ -52,7 +52,8 @@ def export_web(pipe: FaceSketchPipeline, out: Path, runtime: Path | None = None)
     with extra("fast", "Exporting to the web", EngineError):
         import onnxruntime  # noqa: F401, by which the models are checked
 
-        from .wasm import TILE, write_finder, write_graph
+        from .graph import write_finder
+        from .wasm import TILE, write_graph
     with atomic(out) as folder:
         (folder / "models").mkdir(parents=True)
         manifest: dict[str, Any] = {"source": pipe.source, "revision": pipe.revision, "image_size": pipe.image_size}
@@ -60,7 +61,7 @@ def export_web(pipe: FaceSketchPipeline, out: Path, runtime: Path | None = None)
         for direction, generator in pipe.generators.items():
             draft = folder / "models" / f"{direction}.onnx"
             write_graph(generator, draft)
-            differences[str(direction)] = _difference(draft, generator, TILE * generator.multiple)
+            differences[str(direction)] = _difference(draft, generator)
             if not differences[str(direction)] <= LIMIT:
                 raise EngineError(
                     f"The model of {direction} differs from torch by {differences[str(direction)]:.4f}, and {LIMIT} is "
@@ -68,14 +69,14 @@ def export_web(pipe: FaceSketchPipeline, out: Path, runtime: Path | None = None)
                 )
             manifest["directions"][direction] = {
                 "model": pack(draft.read_bytes(), folder, f"models/{direction}"),
-                "multiple": TILE * generator.multiple,
+                "multiple": generator.multiple,
                 "conditions": getattr(generator, "conditions", 0),
             }
             draft.unlink()
         write_finder(load_finder(), draft := folder / "models" / "finder.onnx")
         manifest["finder"] = pack(draft.read_bytes(), folder, "models/finder")
         draft.unlink()
-        step = max((one["multiple"] for one in manifest["directions"].values()), default=1)
+        step = TILE * max(generator.multiple for generator in pipe.generators.values())  # these are the quick ones
         manifest["sizes"] = sorted({max(step, round(pipe.image_size * part / step) * step) for part in (0.5, 0.75, 1)})
         manifest["controls"] = {"styles": list(getattr(pipe, "styles", ())), "colours": []}
         if manifest["directions"].get(Direction.SKETCH_TO_PHOTO, {}).get("conditions"):
@@ -172,16 +173,16 @@ def fetch_runtime() -> Path:
 
 
 @torch.inference_mode()
-def _difference(path: Path, generator: Generator, step: int) -> float:
+def _difference(path: Path, generator: Generator) -> float:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    pictures = sample(1, 4 * step)
+    pictures = sample(1, 16 * generator.multiple)
     condition = torch.zeros(1, getattr(generator, "conditions", 0))
     differences = []
-    for some in (pictures, pictures[..., : 2 * step, : 3 * step].contiguous()):
+    for some in (pictures, pictures[..., : 7 * generator.multiple, : 12 * generator.multiple].contiguous()):
         feeds = {"picture": some.numpy()} | ({"condition": condition.numpy()} if condition.numel() else {})
         differences.append((torch.from_numpy(session.run(None, feeds)[0]) - generator(some)).abs().mean().item())
     return max(differences)

@@ -1,5 +1,6 @@
 // What a release lets a visitor choose: a style of the sketch, colours of the photo.
 
+import { open } from "./pictures.js";
 import { text } from "./texts.js";
 
 const parse = (colour) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16) / 127.5 - 1);
@@ -30,7 +31,39 @@ export const controls = (app, direction, element, changed) => {
     element.append(label, colour);
     return { given, colour };
   });
-  return () => inputs.flatMap(({ given, colour }) => (given.checked ? [...parse(colour.value), 1] : [0, 0, 0, 0]));
+  const like = likeness(app, element, changed);
+  return () => inputs.flatMap(({ given, colour }, at) =>
+    (given.checked ? [...parse(colour.value), 1] : (like()?.slice(4 * at, 4 * at + 4) ?? [0, 0, 0, 0])));
+};
+
+// A photo whose colours are taken; returns () => its palette, or null
+const likeness = (app, element, changed) => {
+  let palette = null;
+  const file = Object.assign(document.createElement("input"), { type: "file", accept: "image/*", className: "like" });
+  const choice = Object.assign(document.createElement("label"), { className: "button" });
+  choice.append(text("like"), file);
+  const shown = Object.assign(document.createElement("img"), { alt: text("like"), hidden: true });
+  const clear = Object.assign(document.createElement("button"), { type: "button", className: "button", textContent: text("automatic"), hidden: true });
+  const show = (found, url = "") => {
+    URL.revokeObjectURL(shown.src);
+    palette = found;
+    shown.src = url;
+    shown.hidden = clear.hidden = !found;
+    changed();
+  };
+  file.onchange = async () => {
+    const [photo] = file.files;
+    file.value = "";
+    if (!photo) return;
+    try {
+      show(await app.runner.palette(await open(photo), app.release.image_size), URL.createObjectURL(photo));
+    } catch (problem) {
+      app.fail(problem);
+    }
+  };
+  clear.onclick = () => show(null);
+  element.append(choice, shown, clear);
+  return () => palette;
 };
 
 // Radio buttons for the directions of a release; returns () => the one that is chosen

@@ -21,11 +21,11 @@ export const conversion = (app, direction, element) => {
   find(".camera").hidden = given !== "photo";
   find(".starts").setAttribute("aria-label", text(`${given}_examples`));
   const framing = find(".framing");
-  for (const choice of ["face", "middle", "own", "whole"]) framing.append(new Option(text(choice), choice));
+  for (const choice of ["face", "faces", "middle", "own", "whole"]) framing.append(new Option(text(choice), choice));
 
   let bitmap = null; // what was given
   let name = "picture"; // of its file
-  let face = null; // what was found in it
+  let seen = {}; // what was found in it, by the framing
   let wanted = false; // converted once more after this time
   let running = false;
   const old = []; // bitmaps that may still be converted
@@ -46,10 +46,10 @@ export const conversion = (app, direction, element) => {
     running = false;
     for (const one of old.splice(0)) one.close();
   };
-  // What the worker is to frame: the square that it is shown, or what it is to look for
+  // What the worker is to frame: the squares that it is shown, or what it is to look for
   const wish = () => {
-    if (framing.value === "face" && face) return face;
-    return framing.value === "own" ? { square: square.whole() ?? undefined } : framing.value;
+    if (framing.value === "own") return square.value ? [{ square: square.value }] : "middle";
+    return seen[framing.value]?.frames ?? framing.value;
   };
   const tell = ({ found, kind }) => {
     const key = kind === "blank" ? "blank" : !found ? "no_face" : kind === "photo" && given === "sketch" ? "is_photo" : null;
@@ -63,12 +63,11 @@ export const conversion = (app, direction, element) => {
       const framed = framing.value;
       const answer = await app.convert(direction, picture, { framing: wish(), size: app.size, condition: condition() });
       if (!answer || picture !== bitmap) continue;
-      if (framed === "face") {
-        const { found, tilt } = answer;
-        face ??= { square: answer.square, tilt, found };
-        answer.found = face.found;
+      if (["face", "faces"].includes(framed)) {
+        seen[framed] ??= answer;
+        answer.found = seen[framed].found;
       }
-      if (framed === framing.value && !square.grip && (framed !== "own" || !square.value)) square.show(answer.square);
+      if (framed === framing.value && !square.grip && (framed !== "own" || !square.value)) square.show(answer.frames[0].square);
       tell(answer);
       paint(find("canvas.before"), answer.given);
       paint(find("canvas.made"), answer.made);
@@ -91,7 +90,7 @@ export const conversion = (app, direction, element) => {
     if (bitmap) old.push(bitmap);
     bitmap = opened;
     name = source.name?.replace(/\.[^.]*$/, "") ?? name;
-    face = null;
+    seen = {};
     app.say("");
     find(".told").textContent = "";
     paint(find("canvas.given"), bitmap);
@@ -156,5 +155,5 @@ export const conversion = (app, direction, element) => {
     find(".starts").append(choice);
   }
   for (const button of find(".starts").children) button.disabled = false;
-  return { give, sized: convert };
+  return { give, sized: convert, square };
 };

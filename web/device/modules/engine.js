@@ -39,6 +39,12 @@ export class Runner {
     return this.ask({ kind: "convert", direction, image, ...options }, image instanceof ImageBitmap && !options.framing ? [image] : []);
   }
 
+  // The colours of the face in a photo, a bitmap, which is used up: a condition of sketch_to_photo
+  async palette(image, size) {
+    await this.started;
+    return (await this.ask({ kind: "palette", image, size }, [image])).palette;
+  }
+
   async prepare(direction) {
     await this.started;
     return this.ask({ kind: "prepare", direction });

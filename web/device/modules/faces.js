@@ -77,27 +77,40 @@ const shrink = (image, size) => {
 
 const room = (tilt) => Math.abs(Math.cos(radians(tilt))) + Math.abs(Math.sin(radians(tilt)));
 
-// What of a picture is converted. framing: "face", "middle", "whole", or { square, tilt } as here was returned.
-// Returns the image at the working size, upright; `given`, the same as it is in the picture; the square, or null for the
-// whole; the tilt in degrees; and whether a face was found
+const takeSquare = (image, [x, y, length], tilt, size) => {
+  const square = fitSquare(image, x + length / 2, y + length / 2, length);
+  const [left, top, side] = square;
+  const given = shrink(crop(image, left, top, side, side), size);
+  if (Math.abs(tilt) < TURNED) return { image: given, given, square, tilt: 0 };
+  const wide = room(tilt);
+  const upright = cut(image, left + side / 2, top + side / 2, side * wide, tilt, round(size * wide));
+  return { image: upright, given, square, tilt };
+};
+
+// What of a picture is converted. framing: "face", the largest; "faces", all of them; "middle"; "whole"; or what was
+// taken before or is wanted, as [{ square, tilt }, ...].
+// Returns whether a face was found; the squares of all faces; and frames: of each the image at the working size, upright;
+// `given`, the same as it is in the picture; the square, or null for the whole; and the tilt in degrees
 export const frame = async (image, framing, size, run) => {
   if (framing === "whole") {
     const whole = shrink(image, size);
-    return { image: whole, given: whole, square: null, tilt: 0, found: true };
+    return { found: true, faces: [], frames: [{ image: whole, given: whole, square: null, tilt: 0 }] };
   }
-  let [{ square, tilt = 0 }, found] = [framing, true];
-  if (framing === "face") {
-    const [face] = await findFaces(image, run);
-    found = Boolean(face);
-    if (face) [square, tilt] = [fitSquare(image, face.x, face.y, face.side), face.tilt];
+  let taken = framing;
+  let faces = [];
+  if (typeof framing === "string") {
+    const { width, height } = image;
+    const side = Math.min(width, height);
+    if (framing !== "middle") faces = await findFaces(image, run);
+    faces = faces.map((face) => ({ square: fitSquare(image, face.x, face.y, face.side), tilt: face.tilt }));
+    taken = faces.length ? faces : [{ square: [(width - side) / 2, (height - side) / 2, side] }];
+    if (framing === "face") taken = taken.slice(0, 1);
   }
-  square ??= fitSquare(image, image.width / 2, image.height / 2, Math.min(image.width, image.height));
-  const [left, top, side] = square;
-  if (Math.abs(tilt) < TURNED) tilt = 0;
-  const given = shrink(crop(image, left, top, side, side), size);
-  const wide = room(tilt);
-  const upright = tilt ? cut(image, left + side / 2, top + side / 2, side * wide, tilt, round(size * wide)) : given;
-  return { image: upright, given, square, tilt, found };
+  return {
+    found: framing === "middle" || typeof framing !== "string" || faces.length > 0,
+    faces: faces.map(({ square }) => square),
+    frames: taken.map(({ square, tilt = 0 }) => takeSquare(image, square, tilt, size)),
+  };
 };
 
 // What was made of an upright image -> the same for the square, tilted as the head was

@@ -4,7 +4,7 @@
 export const picture = (width, height, channels, data = new Uint8ClampedArray(width * height * channels)) =>
   ({ width, height, channels, data });
 
-const HALF = 0.5 + 1e-6; // what is added before whole numbers are cut: halves go up, also where a sum falls short of one
+const FIXED = 2 ** 22; // Pillow weighs pixels in whole numbers of this part of 1
 
 // As Python rounds: halves to the even number
 export const round = (value) => {
@@ -50,6 +50,9 @@ export const crop = ({ width, channels, data }, left, top, wide, high) => {
   return made;
 };
 
+// What Pillow multiplies a sum by, in place of dividing it. It is cut, so a whole quotient comes out one lower
+const share = (count) => Math.trunc(Math.fround(2 ** 24 / count));
+
 // Every fx x fy pixels become their mean; at the right and below there may be fewer
 const reduce = (given, fx, fy) => {
   if (fx === 1 && fy === 1) return given;
@@ -68,7 +71,7 @@ const reduce = (given, fx, fy) => {
     for (let at = 0; at < sums.length; at++) {
       const x = Math.trunc(at / channels) * fx;
       const count = (end - row * fy) * (Math.min(width, x + fx) - x);
-      made.data[row * sums.length + at] = Math.floor((sums[at] + Math.trunc(count / 2)) / count);
+      made.data[row * sums.length + at] = Math.floor(((sums[at] + Math.trunc(count / 2)) * share(count)) / 2 ** 24);
     }
   }
   return made;
@@ -83,31 +86,32 @@ export const CUBIC = [2, (x) => {
   return away < 2 ? ((-0.5 * away + 2.5) * away - 4) * away + 2 : 0;
 }];
 
-// Along the rows, or the columns: so many pixels, which may end in a fraction, become `to`
+// Along the rows, or the columns: so many pixels, which may end in a fraction of 24 bits, become `to`
 const stretch = (given, length, to, [reach, filter], down) => {
   const { width, height, channels, data } = given;
   const side = down ? height : width;
   if (side === to && length === to) return given;
   const made = down ? picture(width, to, channels) : picture(to, height, channels);
   const [outer, inner] = down ? [1, width * channels] : [height, channels];
-  const scale = length / to;
+  const scale = Math.fround(length) / to;
   const wide = Math.max(scale, 1);
   const sums = new Float64Array(inner);
   for (let place = 0; place < to; place++) {
     const centre = (place + 0.5) * scale;
     const first = Math.max(0, Math.trunc(centre - reach * wide + 0.5));
     const last = Math.min(side, Math.trunc(centre + reach * wide + 0.5));
-    const weights = Array.from({ length: last - first }, (_, at) => filter((first + at - centre + 0.5) / wide));
-    const total = weights.reduce((a, b) => a + b, 0);
+    const shares = Array.from({ length: last - first }, (_, at) => filter((first + at - centre + 0.5) * (1 / wide)));
+    const total = shares.reduce((a, b) => a + b, 0);
+    const weights = shares.map((part) => Math.trunc((part / total) * FIXED + 0.5 * Math.sign(part)));
     for (let line = 0; line < outer; line++) {
-      sums.fill(0);
+      sums.fill(FIXED / 2);
       for (let at = 0; at < weights.length; at++) {
-        const weight = weights[at] / total;
+        const weight = weights[at];
         const from = (line * side + first + at) * inner;
         for (let value = 0; value < inner; value++) sums[value] += weight * data[from + value];
       }
       const at = (line * to + place) * inner;
-      for (let value = 0; value < inner; value++) made.data[at + value] = Math.floor(sums[value] + HALF);
+      for (let value = 0; value < inner; value++) made.data[at + value] = Math.floor(sums[value] / FIXED);
     }
   }
   return made;
@@ -120,29 +124,36 @@ export const resize = (given, width, height, filter = CUBIC, gap = Infinity) => 
   return stretch(wide, given.height / fy, height, filter, true);
 };
 
+// Calls back with each row, or column, of each channel: where it starts, and from one value to the next
+export const eachLine = ({ width, height }, channels, down, use) => {
+  const [lines, step] = down ? [width * channels, width * channels] : [height * channels, channels];
+  for (let line = 0; line < lines; line++) use(down ? line : Math.trunc(line / channels) * width * channels + (line % channels), step);
+};
+
 // Of each pixel the mean over 2 x radius + 1, of which the outermost count in part, along the rows or the columns; beyond
 // the edge its pixel goes on
-const average = ({ width, height, channels, data }, radius, down) => {
-  const [side, inner] = down ? [height, width * channels] : [width, channels];
+const average = (given, radius, down) => {
+  const { channels, data } = given;
+  const side = down ? given.height : given.width;
   const whole = Math.floor(radius);
-  const weight = 1 / (2 * radius + 1);
-  const rest = (1 - weight * (2 * whole + 1)) / 2;
-  const line = new Uint8Array((side + 2 * whole + 2) * inner);
-  const sums = new Int32Array(inner);
-  for (let start = 0; start < data.length; start += side * inner) {
-    for (let at = -whole - 1; at <= side + whole; at++) {
-      const from = start + Math.max(0, Math.min(at, side - 1)) * inner;
-      for (let value = 0; value < inner; value++) line[(at + whole + 1) * inner + value] = data[from + value];
-    }
-    sums.fill(0);
-    for (let at = 0; at <= 2 * whole; at++) for (let value = 0; value < inner; value++) sums[value] += line[at * inner + value];
-    const [last, beyond] = [(2 * whole + 1) * inner, (2 * whole + 2) * inner];
-    for (let at = 0; at < side; at++) {
-      for (let value = 0, from = at * inner; value < inner; value++, from++) {
-        sums[value] += line[from + last] - line[from];
-        data[start + from] = (weight * sums[value] + rest * (line[from] + line[from + beyond]) + HALF) | 0;
-      }
-    }
+  const weight = Math.trunc(Math.fround(2 ** 24 / Math.fround(2 * radius + 1))) / 2 ** 24; // as Pillow cuts it
+  const rest = Math.trunc((2 ** 24 * (1 - weight * (2 * whole + 1))) / 2) / 2 ** 24;
+  const [last, beyond] = [2 * whole + 1, 2 * whole + 2];
+  const line = new Uint8Array(side + beyond);
+  eachLine(given, channels, down, (start, step) => {
+    line.fill(data[start], 0, whole + 1);
+    line.fill(data[start + (side - 1) * step], side + whole + 1);
+    for (let at = 0, from = start; at < side; at++, from += step) line[at + whole + 1] = data[from];
+    slide(line, data, start, step, side, last, weight, rest);
+  });
+};
+// The loop alone, for the compiler
+const slide = (line, data, start, step, side, last, weight, rest) => {
+  let sum = 0;
+  for (let at = 0; at < last; at++) sum += line[at];
+  for (let at = 0, to = start; at < side; at++, to += step) {
+    sum += line[at + last] - line[at];
+    data[to] = (weight * sum + rest * (line[at] + line[at + last + 1]) + 0.5) | 0;
   }
 };
 
@@ -150,10 +161,10 @@ const average = ({ width, height, channels, data }, radius, down) => {
 // Filtering"
 export const blur = (given, sigma) => {
   const made = { ...given, data: given.data.slice() };
-  const variance = sigma ** 2 / 3;
-  const whole = Math.floor((Math.sqrt(12 * variance + 1) - 1) / 2);
+  const variance = Math.fround(Math.fround(sigma) ** 2 / 3);
+  const whole = Math.floor((Math.fround(Math.sqrt(12 * variance + 1)) - 1) / 2);
   const part = ((2 * whole + 1) * (whole * (whole + 1) - 3 * variance)) / (6 * (variance - (whole + 1) ** 2));
-  for (const down of [false, true]) for (let pass = 0; pass < 3; pass++) average(made, whole + part, down);
+  for (const down of [false, true]) for (let pass = 0; pass < 3; pass++) average(made, Math.fround(whole + part), down);
   return made;
 };
 
@@ -171,40 +182,52 @@ export const cut = (given, x, y, side, tilt, size) => {
   if (scale < 1) part = resize(part, Math.max(1, round(wide * scale)), Math.max(1, round(high * scale)), CUBIC, 2);
   const { width, height, channels, data } = part;
   const [fx, fy] = [width / wide, height / high];
-  const [cosine, sine] = [Math.cos, Math.sin].map((wave) => wave((tilt * Math.PI) / 180) / scale);
+  // So many pixels of the edge go on; places count from there
+  const beyond = [Math.max(0, Math.ceil((left - Math.floor(x - reach)) * fx)), Math.max(0, Math.ceil((top - Math.floor(y - reach)) * fy))];
+  const [cosine, sine] = [Math.cos, Math.sin].map((wave) => (wave((tilt * Math.PI) / 180) * side) / size);
+  const start = [
+    (x - left - ((cosine - sine) * size) / 2) * fx + beyond[0],
+    (y - top - ((sine + cosine) * size) / 2) * fy + beyond[1],
+  ];
   const made = picture(size, size, channels);
   const [from, to] = [[0, 0, 0, 0], [0, 0, 0, 0]];
-  const [columns, rows] = [new Float64Array(4), new Float64Array(4)]; // what each counts
+  const lines = [0, 0, 0, 0];
   for (let row = 0, at = 0; row < size; row++) {
     for (let place = 0; place < size; place++) {
-      const [right, lower] = [place + 0.5 - size / 2, row + 0.5 - size / 2];
-      const across = (x - left + cosine * right - sine * lower) * fx - 0.5;
-      const along = (y - top + sine * right + cosine * lower) * fy - 0.5;
+      const across = cosine * fx * (place + 0.5) + -sine * fx * (row + 0.5) + start[0] - 0.5;
+      const along = sine * fy * (place + 0.5) + cosine * fy * (row + 0.5) + start[1] - 0.5;
       const [first, above] = [Math.floor(across), Math.floor(along)];
-      weigh(across - first, columns);
-      weigh(along - above, rows);
       for (let step = 0; step < 4; step++) {
-        from[step] = inside(first + step - 1, width - 1) * channels;
-        to[step] = inside(above + step - 1, height - 1) * width * channels;
+        from[step] = inside(first - beyond[0] + step - 1, width - 1) * channels;
+        to[step] = inside(above - beyond[1] + step - 1, height - 1) * width * channels;
       }
       for (let channel = 0; channel < channels; channel++, at++) {
-        let sum = 0;
         for (let line = 0; line < 4; line++) {
-          const start = to[line] + channel;
-          sum += rows[line] * (columns[0] * data[start + from[0]] + columns[1] * data[start + from[1]]
-            + columns[2] * data[start + from[2]] + columns[3] * data[start + from[3]]);
+          const row = to[line] + channel;
+          lines[line] = between(data[row + from[0]], data[row + from[1]], data[row + from[2]], data[row + from[3]], across - first);
         }
-        made.data[at] = Math.floor(sum + 1e-6); // as Pillow does here: it does not round
+        made.data[at] = Math.floor(between(...lines, along - above)); // as Pillow does here: it does not round
       }
     }
   }
   return made;
 };
-// What four pixels count at a place between the second and the third, with a = -1 (`resize` has -0.5)
-const weigh = (share, weights) => {
-  const rest = 1 - share;
-  weights[0] = -share * rest * rest;
-  weights[1] = (1 + share - share * share) * rest;
-  weights[2] = (1 + rest - rest * rest) * share;
-  weights[3] = -rest * share * share;
+// The value between b and c of four in a row, by a cubic with a = -1 (`resize` has -0.5)
+const between = (a, b, c, d, part) => b + part * (c - a + part * (2 * (a - b) + c - d + part * (b - a - c + d)));
+
+// Pictures side by side, in as many rows as columns, each scaled to the first one's size
+export const sheet = (pictures) => {
+  if (pictures.length === 1) return pictures[0];
+  const { width, height } = pictures[0];
+  const columns = Math.ceil(Math.sqrt(pictures.length));
+  const made = picture(columns * width, Math.ceil(pictures.length / columns) * height, 3);
+  made.data.fill(255);
+  for (const [number, one] of pictures.entries()) {
+    const { data } = resize(one, width, height);
+    const [left, top] = [(number % columns) * width, Math.trunc(number / columns) * height];
+    for (let row = 0; row < height; row++) {
+      made.data.set(data.subarray(3 * width * row, 3 * width * (row + 1)), 3 * ((top + row) * made.width + left));
+    }
+  }
+  return made;
 };

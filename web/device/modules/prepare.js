@@ -1,6 +1,6 @@
 // Brings a photo or a drawing into the range that the models were trained on. See cyclegan/prepare.py, step by step.
 
-import { blur, BOX, CUBIC, picture, resize, round, toGrey } from "./pixels.js";
+import { blur, BOX, CUBIC, eachLine, picture, resize, round, toGrey } from "./pixels.js";
 
 const LOOKED_AT = 256; // the longer side in pixels of what is judged
 const TILE = 16;
@@ -37,7 +37,7 @@ const ofEach = (values, value) => make(values.length / 3, (at) => value(values[3
 const greyOf = (values) => ofEach(values, (red, green, blue) => 0.299 * red + 0.587 * green + 0.114 * blue);
 const spread = (values) => ofEach(values, (red, green, blue) => Math.max(red, green, blue) - Math.min(red, green, blue));
 const largest = (values) => ofEach(values, (red, green, blue) => Math.max(red, green, blue));
-const channel = (values, number) => make(values.length / 3, (at) => values[3 * at + number]);
+const channel = (values, number, of = 3) => make(values.length / of, (at) => values[of * at + number]);
 const between = (least, value, most) => Math.max(least, Math.min(value, most));
 
 // The value that has so many smaller ones; all before it are then no larger, all behind no smaller
@@ -88,44 +88,57 @@ const tiles = (values, { width, height }) => {
 // The nearest side of a window that has a middle, at least 3
 const odd = (length) => Math.max(3, round((length - 1) / 2) * 2 + 1);
 
-// The largest of each window of an odd side, along the rows and then the columns. sign -1: the smallest
-const extreme = (values, { width, height }, channels, window, sign) => {
+// The largest of each window of an odd side, along the rows and then the columns. sign -1: the smallest.
+// By the largest since each block of the window's side began, and until it ends: van Herk 1992, "A Fast Algorithm for Local
+// Minimum and Maximum Filters"
+const extreme = (values, size, channels, window, sign) => {
   const made = make(values.length, (at) => sign * values[at]);
   const reach = window >> 1;
-  for (const [side, inner] of [[width, channels], [height, width * channels]]) {
-    const line = new Float32Array((side + 2 * reach) * inner);
-    for (let start = 0; start < made.length; start += side * inner) {
-      line.fill(-Infinity);
-      line.set(made.subarray(start, start + side * inner), reach * inner);
-      const take = (step, to, offset) => { // each the larger of itself and of one that is so many pixels on
-        for (let at = 0, other = step * inner; other < line.length && at + offset < to.length; at++, other++) {
-          to[at + offset] = Math.max(line[at], line[other]);
-        }
-      };
-      let seen = 1; // pixels that each place knows of, by doubling
-      for (; 2 * seen <= window; seen *= 2) take(seen, line, 0);
-      take(window - seen, made.subarray(0, start + side * inner), start);
-    }
+  for (const down of [false, true]) {
+    const side = down ? size.height : size.width;
+    const length = Math.ceil((side + 2 * reach) / window) * window;
+    const line = new Float32Array(length).fill(-Infinity);
+    const [since, until] = [new Float32Array(length), new Float32Array(length)];
+    eachLine(size, channels, down, (start, step) => {
+      for (let at = 0, from = start; at < side; at++, from += step) line[at + reach] = made[from];
+      for (let block = 0; block < length; block += window) {
+        let most = -Infinity;
+        for (let at = block; at < block + window; at++) since[at] = most = Math.max(most, line[at]);
+        most = -Infinity;
+        for (let at = block + window - 1; at >= block; at--) until[at] = most = Math.max(most, line[at]);
+      }
+      for (let at = 0, to = start, end = window - 1; at < side; at++, end++, to += step) made[to] = Math.max(until[at], since[end]);
+    });
   }
-  return make(made.length, (at) => sign * made[at]);
+  return sign > 0 ? made : make(made.length, (at) => -made[at]);
 };
 
 // Takes away what is dark and thinner than the window
-const closing = (values, size, window) => extreme(extreme(values, size, 3, window, 1), size, 3, window, -1);
+const closing = (values, size, channels, window) =>
+  extreme(extreme(values, size, channels, window, 1), size, channels, window, -1);
 
 // The colour of the paper under each pixel, never below half of the brightest there is
 const paperOf = (image) => {
-  const paper = closing(image.data, image, odd(WINDOW * Math.max(image.width, image.height)));
-  const least = [0, 1, 2].map((number) => percentiles(channel(paper, number), 95)[0] / 2);
-  const whole = picture(image.width, image.height, 3);
-  for (let at = 0; at < paper.length; at++) whole.data[at] = Math.floor(Math.max(paper[at], least[at % 3]));
+  const { channels } = image;
+  const paper = closing(image.data, image, channels, odd(WINDOW * Math.max(image.width, image.height)));
+  const least = Array.from({ length: channels }, (_, number) => percentiles(channel(paper, number, channels), 95)[0] / 2);
+  const whole = picture(image.width, image.height, channels);
+  for (let at = 0; at < paper.length; at++) whole.data[at] = Math.floor(Math.max(paper[at], least[at % channels]));
   return blur(whole, 2);
+};
+
+const isGrey = ({ data }) => {
+  for (let at = 0; at < data.length; at += 3) if (data[at] !== data[at + 1] || data[at] !== data[at + 2]) return false;
+  return true;
 };
 
 // How bright each pixel is beside its paper: 1 for paper. The 4 keep the noise of black out of it
 const toPaper = (image) => {
-  const paper = paperOf(image);
-  return greyOf(make(image.data.length, (at) => (image.data[at] + 4) / (paper.data[at] + 4)));
+  const grey = isGrey(image); // as most drawings are: a third of the work
+  const given = grey ? picture(image.width, image.height, 1, channel(image.data, 0)) : image;
+  const paper = paperOf(given);
+  const ratio = make(given.data.length, (at) => (given.data[at] + 4) / (paper.data[at] + 4));
+  return grey ? ratio : greyOf(ratio);
 };
 
 // Whether light and thin strokes lie on dark ground
@@ -146,6 +159,7 @@ const judge = (image) => {
   if (isNegative(image)) return "drawing";
   const [means, deviations] = tiles(ratio, image);
   if (share(means, (value, at) => value < 0.9 && deviations[at] < 0.06) > 0.1) return "photo"; // skin and walls
+  if (isGrey(image)) return "drawing";
   const [red, green, blue] = [0, 1, 2].map((number) => tiles(channel(image.data, number), image));
   const smooth = green[0].flatMap((value, at) => (value < 215 && green[1][at] < 12 ? [at] : []));
   const hues = smooth.map((at) => (red[0][at] - blue[0][at]) / (red[0][at] + green[0][at] + blue[0][at] + 1));
@@ -167,7 +181,7 @@ const prepareSketch = (image, looked) => {
   const paper = resize(paperOf(looked), image.width, image.height, CUBIC).data;
   const ink = make(paper.length, (at) => between(0, (image.data[at] / Math.max(paper[at], 1)) * 1.03, 1));
   // Where it is coloured in, the fill is a light tone, and strokes are what is darker than the fill around them
-  const fill = closing(ink, image, odd(Math.max(image.width, image.height) / 60));
+  const fill = closing(ink, image, 3, odd(Math.max(image.width, image.height) / 60));
   const [fills, inks, tones, tops] = [spread(fill), spread(ink), largest(fill), largest(ink)];
   const greys = greyOf(ink);
   const strokes = make(greys.length, (at) => {

@@ -25,13 +25,6 @@ export class Square {
     this.place();
   }
 
-  // The value in whole pixels
-  whole() {
-    if (!this.value) return null;
-    const [left, top, side] = this.value.map(Math.round);
-    return [left, top, Math.min(side, this.canvas.width - left, this.canvas.height - top)];
-  }
-
   get scale() {
     const { clientWidth, clientHeight } = this.canvas;
     return Math.min(clientWidth / this.canvas.width, clientHeight / this.canvas.height);

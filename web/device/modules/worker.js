@@ -2,7 +2,8 @@
 
 import { frame, SEARCHED, turnBack } from "./faces.js";
 import { load, Problem } from "./files.js";
-import { fromImage, picture, toImage } from "./pixels.js";
+import { readPalette } from "./palette.js";
+import { fromImage, picture, sheet, toImage } from "./pixels.js";
 import { prepare } from "./prepare.js";
 
 let ort, release, base, engine;
@@ -55,9 +56,9 @@ const findFaces = async (values) => {
   return result.data;
 };
 
-// A picture -> (1, 3, height, width) in [-1, 1]; what is missing to a multiple is reflected
+// A picture -> (1, 3, height, width) in [-1, 1]; what is missing to a multiple, of which there are two at least, is reflected
 const tensor = ({ data, width, height }, multiple) => {
-  const [wide, high] = [width, height].map((side) => Math.ceil(side / multiple) * multiple);
+  const [wide, high] = [width, height].map((side) => Math.max(2, Math.ceil(side / multiple)) * multiple);
   const reflect = (at, side) => {
     const period = Math.max(1, 2 * side - 2);
     const place = at % period;
@@ -106,32 +107,48 @@ const run = async (direction, image, condition) => {
   return made;
 };
 
-// image: ImageData, or a bitmap, which is closed; it is drawn at width x height if they are given.
-// framing, size: as in faces.js; without them it is framed already. prepared: what prepare.js does is not to be done
+// ImageData, or a bitmap, which is closed -> a picture; a bitmap is drawn at width x height
+const read = (image, width, height) => {
+  if (!(image instanceof ImageBitmap)) return fromImage(image);
+  Object.assign(canvas, { width, height });
+  pen.imageSmoothingQuality = "high";
+  pen.fillStyle = "white"; // under what is transparent
+  pen.fillRect(0, 0, width, height);
+  pen.drawImage(image, 0, 0, width, height);
+  image.close();
+  return fromImage(pen.getImageData(0, 0, width, height));
+};
+
+// image, width, height: as above. framing, size: as in faces.js; without them it is framed already.
+// prepared: what prepare.js does is not to be done. Several faces come back on one sheet
 const convert = async ({ direction, image, width = image.width, height = image.height, framing, size, condition, prepared }) => {
-  await Promise.all([session(direction), framing === "face" && session("finder")]); // the time is that of the picture alone
+  const looks = framing === "face" || framing === "faces";
+  await Promise.all([session(direction), looks && session("finder")]); // the time is that of the picture alone
   const since = performance.now();
-  if (image instanceof ImageBitmap) {
-    Object.assign(canvas, { width, height });
-    pen.imageSmoothingQuality = "high";
-    pen.fillStyle = "white"; // under what is transparent
-    pen.fillRect(0, 0, width, height);
-    pen.drawImage(image, 0, 0, width, height);
-    image.close();
-    image = pen.getImageData(0, 0, width, height);
+  const whole = read(image, width, height);
+  const { found, faces, frames } = framing ? await frame(whole, framing, size, findFaces) : { frames: [{ image: whole, given: whole, tilt: 0 }] };
+  const results = [];
+  for (const one of frames) {
+    const { image: ready, kind } = prepared ? one : prepare(one.image, direction.split("_")[0]);
+    const made = kind === "blank" ? white(ready) : await run(direction, ready, condition); // of nothing it makes stripes
+    results.push({ kind, made: turnBack(made, one.tilt) });
   }
-  const whole = fromImage(image);
-  const { image: framed, given, ...where } = framing ? await frame(whole, framing, size, findFaces) : { image: whole, given: whole };
-  const { image: ready, kind } = prepared ? { image: framed } : prepare(framed, direction.split("_")[0]);
-  const made = kind === "blank" ? white(ready) : await run(direction, ready, condition); // of nothing it makes stripes
-  const answer = where.tilt ? turnBack(made, where.tilt) : made;
-  return { made: toImage(answer), given: toImage(given), kind, ...where, milliseconds: performance.now() - since };
+  return {
+    made: toImage(sheet(results.map(({ made }) => made))), given: toImage(sheet(frames.map(({ given }) => given))), kind: results[0].kind,
+    found, faces, frames: frames.map(({ square, tilt }) => ({ square, tilt })), milliseconds: performance.now() - since,
+  };
+};
+
+// The colours of the face in a photo, as a condition of sketch_to_photo
+const palette = async ({ image, size }) => {
+  const { frames: [{ image: face }] } = await frame(read(image, image.width, image.height), "face", size, findFaces);
+  return { palette: readPalette(face) };
 };
 
 // Fetches what a direction needs
 const fetchAll = async ({ direction }) => { await Promise.all([session(direction), session("finder")]); return {}; };
 
-const kinds = { start, prepare: fetchAll, convert };
+const kinds = { start, prepare: fetchAll, convert, palette };
 self.onmessage = ({ data }) => {
   last = last.then(async () => { // one after the other
     try {
