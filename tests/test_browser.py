@@ -18,6 +18,7 @@ from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 from benchmarks.live import COUNT, film, find_chromium
+from benchmarks.visit import SHIFTS, shifted
 from cyclegan import FaceSketchPipeline
 from cyclegan.release import EMBEDDED
 
@@ -498,8 +499,11 @@ def test_many_pictures_come_back_in_a_zip(page: Page, tmp_path: Path) -> None:
         picture(number).save(tmp_path / f"{number}.jpg")
     (tmp_path / "notes.txt").write_text("no picture")
     open_tab(page, "Many pictures")
+    page.evaluate(SHIFTS)
+    shifted(page)
     upload(page, *(tmp_path / name for name in ("0.jpg", "1.jpg", "2.jpg", "notes.txt")))
     expect(page.get_by_text("notes", exact=False).first).to_be_visible()
+    assert shifted(page) <= 0.05
     page.get_by_role("button", name="Convert all").click()
     expect(page.get_by_text("3 of 4 converted.")).to_be_visible(timeout=30_000)
     expect(page.get_by_text("notes.txt is not a picture")).to_be_visible()
