@@ -1,9 +1,10 @@
 // The square that is converted, over the picture that was given: it is dragged, at a corner too, or moved with keys.
-// Ctrl+Z takes a move back. The faces that were found are numbered, and a click chooses one.
+// A button and Ctrl+Z take a move back. The faces that were found are numbered, and a click chooses one.
 // The value is {square, faces}; a square is [left, top, side] in shorter sides of the picture, or null.
 
 const overlay = element.querySelector(".crop");
 const box = overlay.querySelector(".square");
+const back = overlay.querySelector(".back");
 const frame = element.closest("[role=tabpanel]").querySelector(".shown"); // of the picture
 const LEAST = 0.05; // side
 let square = null;
@@ -66,6 +67,7 @@ const resize = ([left, top, side], signs, by) => {
 };
 const send = () => {
   settled = square;
+  back.hidden = !past.length;
   props.value = { square, faces };
   trigger("input");
 };
@@ -81,6 +83,8 @@ const step = (from, to) => {
   place();
   send();
 };
+
+back.onclick = () => step(past, future);
 
 box.onpointerdown = (event) => {
   if (event.button !== 0) return;
@@ -121,6 +125,7 @@ watch("value", () => {
   ({ square, faces } = props.value || { square: null, faces: [] });
   settled = square;
   past.length = future.length = 0;
+  back.hidden = true;
   faces = faces.length > 1 ? faces : [];
   showFaces();
   place();
