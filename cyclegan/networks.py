@@ -25,23 +25,30 @@ def initialise(module: nn.Module) -> None:
 Change = tuple[Tensor, Tensor]
 
 
+class ConditionalNorm(nn.InstanceNorm2d):
+    """Instance norm, then the scale and shift of a condition (Dumoulin et al. 2017, Eq. 5)."""
+
+    def forward(self, x: Tensor, change: Change | None = None) -> Tensor:
+        x = super().forward(x)
+        return x if change is None else torch.addcmul(change[1], x, change[0])
+
+
 class Layer(nn.Sequential):
     """A convolution, its norm and a ReLU. What a condition changes, it changes before the ReLU."""
 
     def forward(self, x: Tensor, change: Change | None = None) -> Tensor:
         for module in self:
-            if change is not None and isinstance(module, nn.ReLU):
-                x = apply(change, x)
-            x = module(x)
+            if isinstance(module, ConditionalNorm):
+                x, change = module(x, change), None
+            elif change is not None and isinstance(module, nn.ReLU):  # there was no norm
+                x = module(torch.addcmul(change[1], x, change[0]))
+            else:
+                x = module(x)
         return x
 
 
 def norm_relu(convolution: nn.Conv2d | nn.ConvTranspose2d) -> Layer:
-    return Layer(convolution, nn.InstanceNorm2d(convolution.out_channels), nn.ReLU(inplace=True))
-
-
-def apply(change: Change | None, x: Tensor) -> Tensor:
-    return x if change is None else torch.addcmul(change[1], x, change[0])
+    return Layer(convolution, ConditionalNorm(convolution.out_channels), nn.ReLU(inplace=True))
 
 
 class ResidualBlock(nn.Module):
@@ -51,10 +58,10 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.conv1 = norm_relu(nn.Conv2d(channels, channels, 3, padding=1, padding_mode=padding_mode))
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, padding_mode=padding_mode)
-        self.norm2 = nn.InstanceNorm2d(channels)
+        self.norm2 = ConditionalNorm(channels)
 
     def forward(self, x: Tensor, first: Change | None = None, second: Change | None = None) -> Tensor:
-        return x + apply(second, self.norm2(self.conv2(self.conv1(x, first))))
+        return x + self.norm2(self.conv2(self.conv1(x, first)), second)
 
 
 class Generator(nn.Module):
