@@ -155,6 +155,20 @@ def test_a_raw_request_without_a_picture_is_a_sentence(
         files.read_pair([sent, sent])
 
 
+@pytest.mark.parametrize("path", ["/etc/passwd", "photo.jpg", "a\0b", "../up.png"])
+@pytest.mark.parametrize("several", [False, True])
+def test_a_path_of_the_clients_own_is_a_sentence(
+    path: str, several: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    event, file = SimpleNamespace(inputs=[SimpleNamespace(value=None)]), {"meta": {"_type": "gradio.FileData"}}
+    mine: dict[str, Any] = file | {"path": str(tmp_path / "photo.jpg")}
+    Blocks.validate_inputs(None, event, [[mine] if several else mine])  # type: ignore[arg-type]
+    theirs: dict[str, Any] = file | {"path": path}
+    with pytest.raises(gr.Error, match="This picture was not uploaded to this app"):
+        Blocks.validate_inputs(None, event, [[mine, theirs] if several else theirs])  # type: ignore[arg-type]
+
+
 ODD = [
     "photo.jpg",
     5,

@@ -9,7 +9,7 @@ from ..directions import Direction
 from ..palette import PARTS
 from .conversion import answer
 from .elements import friendly, need
-from .files import FRAMINGS, NO_PICTURE, read_upload
+from .files import FRAMINGS, NO_PICTURE, NOT_UPLOADED, read_upload, was_uploaded
 from .serving import Models
 
 READERS = 8  # pictures that are opened at once, so that a slow one keeps few waiting; one thread converts them
@@ -64,6 +64,10 @@ class Blocks(gr.Blocks):
     def validate_inputs(self, block_fn: Any, inputs: list[Any]) -> None:
         inputs += [block.value for block in block_fn.inputs[len(inputs) :]]
         for block, given in zip(block_fn.inputs, inputs, strict=False):
+            for file in given if isinstance(given, list) else [given]:
+                path = file.get("path") if isinstance(file, dict) else None
+                if isinstance(path, str) and path and not was_uploaded(path):
+                    raise gr.Error(NOT_UPLOADED, print_exception=False)
             model = getattr(block, "data_model", None)
             if model and given is not None:
                 try:

@@ -22,12 +22,19 @@ NO_PICTURE = (
     'This is not a picture. Send {"path": ...} of a file that was uploaded to this app, or {"url": '
     '"data:image/png;base64,..."}. Pictures at other addresses are not fetched.'
 )
+NOT_UPLOADED = "This picture was not uploaded to this app. Upload it first."
 Square = list[float]  # left, top and side, each in shorter sides of the picture
 
 
 def folder() -> Path:
     """Return the folder that holds all files of visitors, and no other."""
     return Path(os.environ["GRADIO_TEMP_DIR"])
+
+
+def was_uploaded(path: str) -> bool:
+    with suppress(OSError, ValueError):  # what is no path
+        return Path(path).resolve().is_relative_to(folder().resolve())
+    return False
 
 
 def read_upload(sent: Any) -> tuple[Image.Image, str]:
@@ -43,11 +50,8 @@ def read_upload(sent: Any) -> tuple[Image.Image, str]:
     sent = sent if isinstance(sent, dict) else {}
     name, path, url = (given if isinstance(given := sent.get(key), str) else "" for key in ("orig_name", "path", "url"))
     if path:
-        inside = False
-        with suppress(OSError, ValueError):  # what is no path
-            inside = Path(path).resolve().is_relative_to(folder().resolve())
-        if not inside:
-            raise ImageError("This picture was not uploaded to this app. Upload it first.")
+        if not was_uploaded(path):
+            raise ImageError(NOT_UPLOADED)
         picture = open_image(path, name or "This picture", OPENED, apart=True)
     elif url.startswith("data:"):  # of an API client
         try:
