@@ -48,7 +48,7 @@ def steps(path: Path) -> list[str]:
     "tail",
     [
         *(b"", b"\0" * 64, b"\r\n", b"\n", b"1", b"4,0.", b"4,0.5\r", b"4\r\n", b"\xff\xfe\r\n"),
-        *(b"9" * 5000 + b",1\r\n", b"4," + b"9" * 200_000, b"4,\0\0\0\r\n", b"4,a\r\n", b"-4,1\r\n", b'"4,1\r\n'),
+        *(b"9" * 5000 + b",1\r\n", b"4," + b"9" * 200_000, b"5,\0\0\0\r\n", b"5,a\r\n", b"-4,1\r\n", b'"4,1\r\n'),
     ],
 )
 def test_what_a_power_cut_leaves_of_a_table_is_cut_off(tmp_path: Path, tail: bytes) -> None:
