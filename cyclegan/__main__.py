@@ -24,7 +24,7 @@ from .evaluation.metrics import load_vgg
 from .evaluation.page import Page, as_text
 from .evaluation.protocol import make_hints
 from .evaluation.report import make_report
-from .faces import Framing, check_size
+from .faces import Framing
 from .files import atomic, explain, print_anything, readable
 from .hub.client import HubError
 from .hub.deploy import deploy as deploy_space
@@ -84,11 +84,6 @@ def convert(
         choices = {"style": style}
     elif style:
         raise ChoiceError("--style works only with --to sketch, because photos have one style.")
-    if size is not None:
-        try:
-            check_size(size)
-        except ValueError as error:
-            raise ChoiceError(f"--{error}") from None
     choices |= {"framing": framing, "size": size, "prepare": prepare}
     return convert_files(inputs, Direction.to(to), out, weights, engine, **choices)
 
@@ -121,8 +116,7 @@ def evaluate(
         html: File for a self-contained page with the tables and all pictures.
         size: The side in pixels at which squares are compared. Not given: 128. Figures at different sizes are not
             comparable.
-        engine: What runs the generators: auto, torch, torch-bf16, compile, openvino, openvino-bf16, openvino-int8 or
-            onnxruntime. See docs/performance.md.
+        engine: What runs the generators on a CPU; see docs/performance.md.
         protocol: How pictures are framed and compared: the project's own way, or that of FS2K's paper or of
             Semi-Cycle-GAN's on CUFS.
         style_pattern: Where the style stands in a sketch's name, as in training: a regular expression with a group. Not
@@ -155,12 +149,10 @@ def evaluate(
         look=page.add if page else None,
     )
     print(as_text(report))
-    if json_:
-        with atomic(json_) as partial:
-            partial.write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
-    if html and page:
-        with atomic(html) as partial:
-            partial.write_text(page.html(report), encoding="utf-8")
+    for file, text in ((json_, json.dumps(asdict(report), indent=1) + "\n"), (html, page.html(report) if page else "")):
+        if file:
+            with atomic(file) as partial:
+                partial.write_text(text, encoding="utf-8")
     return 1 if loaded.pairs.skipped else 0
 
 
@@ -243,11 +235,10 @@ def import_weights(
     files = [path for path in (photo_to_sketch, sketch_to_photo) if path is not None]
     if networks and len(networks) != len(files):
         raise WeightsError(f"--networks needs one key for each of the {len(files)} files; got {len(networks)}.")
-    generators = [read_generator(*given) for given in zip(files, networks or [None] * len(files), strict=True)]
-    pipe = FaceSketchPipeline(generators[0], generators[1] if sketch_to_photo else None, image_size, "cpu")
+    one, *other = (read_generator(*given) for given in zip(files, networks or [None] * len(files), strict=True))
+    pipe = FaceSketchPipeline(one, other[0] if other else None, image_size, "cpu")
     with atomic(out) as partial:
         pipe.save_pretrained(partial)
-    one = generators[0]
     print(f"{out}: width {one.width}, {one.blocks} blocks, {one.padding} padding, {image_size} x {image_size} pixels.")
     return 0
 
@@ -285,18 +276,14 @@ def deploy(
     return 0
 
 
+COMMANDS = (convert, evaluate, export, check_data, import_weights, deploy)
+
+
 def main() -> None:
     print_anything()
     try:
         status = tyro.extras.subcommand_cli_from_dict(
-            {
-                "convert": convert,
-                "evaluate": evaluate,
-                "export": export,
-                "check-data": check_data,
-                "import-weights": import_weights,
-                "deploy": deploy,
-            },
+            {command.__name__.replace("_", "-"): command for command in COMMANDS},
             prog="python -m cyclegan",
             description=__doc__,
         )

@@ -21,9 +21,10 @@ from tqdm import tqdm
 from .data.sources import DataError, find_images
 from .directions import Direction
 from .extras import extra, launching
-from .faces import LARGEST, Frame, Framing, frame
+from .faces import LARGEST, Frame, Framing, check_size, frame
 from .files import atomic
 from .images import ENDINGS, ImageError, open_image
+from .palette import ChoiceError
 from .pipeline import BATCH, FaceSketchPipeline
 from .video import FORMATS, convert_video
 
@@ -70,9 +71,14 @@ def convert(
         The exit code: 1 if any input was skipped.
 
     Raises:
-        DataError: nothing was given. ChoiceError: the release has no such style or colour. WeightsError: as in
-            `from_pretrained`. OSError: the results cannot be written.
+        DataError: nothing was given. ChoiceError: there is no such size, or the release has no such style or colour.
+            WeightsError: as in `from_pretrained`. OSError: the results cannot be written.
     """
+    if (size := choices.get("size")) is not None:
+        try:
+            check_size(size)
+        except ValueError as error:
+            raise ChoiceError(f"--{error}") from None
     if os.environ.get("WORLD_SIZE", "1") != "1":
         return _convert_together(inputs, direction, out, weights, engine, choices)
     plan = make_plan(inputs, out)
