@@ -59,7 +59,7 @@ def claimed(form: str) -> bytes:
 
 
 BAD: dict[str, tuple[Callable[[], bytes], str]] = {
-    "empty.png": (lambda: b"", "not a picture"),
+    "empty.png": (lambda: b"", "is empty"),
     "page.png": (lambda: b"<!doctype html><html><script>alert(1)</script></html>", "not a picture"),
     "text.jpg": (lambda: b"I am not a picture", "not a picture"),
     "noise.webp": (lambda: NOISE, "not a picture"),
@@ -283,7 +283,7 @@ def test_a_bad_zip_is_told_and_the_other_pictures_are_converted(
     picture(0).save(tmp_path / "good.png")
     files = [handle_file(tmp_path / name) for name in ("album.zip", "good.png")]
     shown, _, report = client.predict(files, "photo_to_sketch", "whole", "release0", api_name="/batch")
-    assert [part["caption"] for part in shown] == ["good.png"]
+    assert [part["name"] for part in shown] == ["good.png"]
     assert report.startswith("1 of 2 converted.")
     assert re.search(words, report), report
 
