@@ -140,7 +140,7 @@ def test_the_command_from_folder_to_files(data: Path, release: Path, tmp_path: P
         ({"data": "nowhere"}, "nowhere/photos is missing. Put one half of each pair there"),
         ({"data": "split"}, "split/photos is missing. Use --data split/test"),
         ({"data": "split/test"}, "No picture in .* has the same name as one in"),
-        ({"data": "split/test", "size": 8}, "--size must be at least 32; got 8"),
+        ({"data": "split/test", "size": 8}, "--size must be between 32 and 4096; got 8"),
     ],
 )
 def test_what_cannot_be_measured_is_a_sentence(
