@@ -4,18 +4,19 @@ import csv
 import io
 import os
 import re
-import resource
 import shutil
 import signal
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from socket import socket
 from unittest.mock import patch
 
 import datasets
 import pytest
 import torch
 from conftest import ROOT, picture, run
+from forked import Forked, run_forked
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -148,7 +149,7 @@ def test_interrupted_within_an_epoch_it_loses_nothing_that_was_saved(
     output, script = tmp_path / "run", tmp_path / "interrupted.py"
     script.write_text(INTERRUPTED.replace("SIGNAL", str(int(signal_number))))
     flags = ("--data", dataset, "--output", output, *TINY, "--max-steps", "6", "--save-every", "2")
-    result = run(script, *flags, env=FOUND)
+    result = run_forked(script, *flags, env=FOUND)
     if signal_number == signal.SIGKILL:
         assert result.returncode == -signal.SIGKILL
     else:
@@ -168,7 +169,7 @@ def test_killed_while_saving_it_goes_on_from_the_state_before(
     flags = ("--data", dataset, "--output", output, *TINY, "--max-steps", "6")
     killer = tmp_path / "killer.py"
     killer.write_text(KILLED.replace("MARK", mark))
-    result = run(killer, *flags, env=FOUND)
+    result = run_forked(killer, *flags, env=FOUND)
     assert result.returncode == -signal.SIGXFSZ
     assert [load_state(path)[0] for path in list_states(output / "states")] == [4]
     FaceSketchPipeline.from_pretrained(output / "latest")
@@ -179,10 +180,8 @@ def test_killed_while_saving_it_goes_on_from_the_state_before(
 
 def test_a_full_disk_is_a_sentence_and_loses_nothing(dataset: Path, tmp_path: Path) -> None:
     train(dataset, tmp_path, "--max-steps", "1")
-    result = run(
-        SCRIPT, "--data", dataset, "--output", tmp_path, *TINY, "--max-steps", "2", "--resume",
-        env=FOUND, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20)),
-    )  # fmt: skip
+    flags = ("--data", dataset, "--output", tmp_path, *TINY, "--max-steps", "2", "--resume")
+    result = run_forked(SCRIPT, *flags, env=FOUND, largest_file=2**20)
     assert result.returncode == 1
     assert "Step 2 could not be saved" in result.stderr
     assert "Continue with --resume" in result.stderr
@@ -264,13 +263,20 @@ def test_two_processes_train_as_one(dataset: Path, tmp_path: Path, options: tupl
     train(dataset, tmp_path / "one", *flags)
     script = tmp_path / "each_rank.py"
     script.write_text(EACH_RANK)
-    result = run(
-        "-m", "torch.distributed.run", "--nproc-per-node", "2", script,
-        "--data", dataset, "--output", tmp_path / "two", *TINY, *flags,
-        env=FOUND | {"ACCELERATE_USE_CPU": "true"},
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    assert "2 processes on cpu" in result.stdout
+    with socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
+    settings = FOUND | {"ACCELERATE_USE_CPU": "true"} | place  # what a launcher sets
+    ranks = [
+        Forked(
+            script, "--data", dataset, "--output", tmp_path / "two", *TINY, *flags,
+            env=settings | {"RANK": rank, "LOCAL_RANK": rank},
+        )
+        for rank in "01"
+    ]  # fmt: skip
+    results = [rank.wait() for rank in ranks]
+    assert all(result.returncode == 0 for result in results), results
+    assert "2 processes on cpu" in results[0].stdout
     assert torch.allclose(torch.tensor(losses(tmp_path / "two")), torch.tensor(losses(tmp_path / "one")), 1e-3, 5e-4)
     one, two = newest(tmp_path / "one"), newest(tmp_path / "two")
     assert one.keys() == two.keys()
@@ -363,7 +369,7 @@ def test_alarms_are_raised_once_an_epoch(dataset: Path, tmp_path: Path) -> None:
     script = tmp_path / "alarmed.py"
     script.write_text("import train_accelerate, cyclegan.training.log as log\nlog.WON = 9\ntrain_accelerate.main()")
     flags = ("--data", dataset, "--output", tmp_path / "run", *TINY, "--max-steps", "6")
-    result = run(script, *flags, env=FOUND)
+    result = run_forked(script, *flags, env=FOUND)
     assert result.stderr.count("the sketch discriminator wins outright") == 2, "of two epochs"
 
 
@@ -430,7 +436,7 @@ def test_the_recipe_of_a_card_can_be_typed_again() -> None:
     ],
 )
 def test_what_cannot_run_is_refused(dataset: Path, tmp_path: Path, flags: tuple[str, ...], words: str) -> None:
-    result = run(SCRIPT, "--data", dataset, "--output", tmp_path, *flags, env=FOUND)
+    result = run_forked(SCRIPT, "--data", dataset, "--output", tmp_path, *flags, env=FOUND)
     assert result.stderr == f"{words}\n"
 
 
