@@ -6,6 +6,7 @@ import resource
 import runpy
 import sys
 import tempfile
+from collections.abc import Mapping
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from subprocess import CompletedProcess, TimeoutExpired
@@ -16,15 +17,15 @@ SERVER.set_forkserver_preload(["train_accelerate", "forked"])
 
 
 class Forked:
-    """`python script arguments`, started. `largest_file` in bytes is where the disk is full."""
+    """`python script arguments`, or `python -m module arguments`, started. `largest_file`: bytes that fill the disk."""
 
     def __init__(
-        self, script: str | Path, *arguments: str | Path, env: dict[str, str], largest_file: int | None = None
+        self, *arguments: str | Path, env: Mapping[str, str] = os.environ, largest_file: int | None = None
     ) -> None:
-        self.arguments = [str(script), *map(str, arguments)]
+        self.arguments = [*map(str, arguments)]
         self._folder = tempfile.TemporaryDirectory()
         self._printed = [Path(self._folder.name) / name for name in ("stdout", "stderr")]
-        given = self.arguments, env, largest_file, *map(str, self._printed)
+        given = self.arguments, dict(env), largest_file, *map(str, self._printed)
         self._process: BaseProcess = SERVER.Process(target=_run, args=given)
         self._process.start()
 
@@ -38,18 +39,22 @@ class Forked:
         return CompletedProcess(self.arguments, code, *printed)
 
 
-def run_forked(script: str | Path, *arguments: str | Path, **options: Any) -> CompletedProcess[str]:
-    return Forked(script, *arguments, **options).wait()
+def run_forked(*arguments: str | Path, **options: Any) -> CompletedProcess[str]:
+    return Forked(*arguments, **options).wait()
 
 
-def _run(arguments: list[str], env: dict[str, str], largest_file: int | None, *printed: str) -> None:
+def _run(arguments: list[str], env: Mapping[str, str], largest_file: int | None, *printed: str) -> None:
     for descriptor, file in enumerate(printed, 1):
         os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT), descriptor)
     os.environ |= env
-    sys.argv[:] = arguments
     if largest_file:
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
     try:
-        runpy.run_path(arguments[0], run_name="__main__")
+        if arguments[0] == "-m":
+            sys.argv[:] = arguments[1:]
+            runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+        else:
+            sys.argv[:] = arguments
+            runpy.run_path(arguments[0], run_name="__main__")
     finally:
         sys.stdout.flush()

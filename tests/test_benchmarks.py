@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT, run
+from forked import run_forked
 from PIL import Image
 
 from benchmarks import blind, condition, faces, kinds, options, soak
@@ -23,7 +24,7 @@ from cyclegan.training.config import TrainConfig, read_flags
 
 def test_the_training_benchmark_prints_one_json_object() -> None:
     flags = ("--size", "32", "--batch", "2", "--width", "4", "--turns", "1", "--seconds", "0.1", "--json")
-    result = run("-m", "benchmarks.training", *flags, cwd=ROOT)
+    result = run_forked("-m", "benchmarks.training", *flags)
     assert result.returncode == 0, result.stderr
     figures = json.loads(result.stdout)
     assert figures["ratio"] == figures["ours_pairs_per_s"] / figures["reference_pairs_per_s"]
@@ -46,7 +47,7 @@ def test_the_inference_benchmark_prints_a_row_for_each_model_size_and_engine(rel
         "--width",
         "4",
     )
-    result = run("-m", "benchmarks.inference", "--json", "--weights", release, *flags, cwd=ROOT)
+    result = run_forked("-m", "benchmarks.inference", "--json", "--weights", release, *flags)
     assert result.returncode == 0, result.stderr
     rows = json.loads(result.stdout)
     bf16 = ["torch-bf16"] * ("bfloat16" not in result.stderr)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import ROOT, make_pipeline, picture, run
+from conftest import make_pipeline, picture
+from forked import run_forked
 from PIL import Image
 from torch import Tensor, nn
 
@@ -74,7 +75,7 @@ class Outline(HTMLParser):
 def evaluate_command(*arguments: str | Path, **variables: str) -> tuple[int, str]:
     # Downloads end at a port where nobody listens
     proxies = dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
-    result = run("-m", "cyclegan", "evaluate", *arguments, cwd=ROOT, env=os.environ | proxies | variables)
+    result = run_forked("-m", "cyclegan", "evaluate", *arguments, env=os.environ | proxies | variables)
     assert "Traceback" not in result.stderr, result.stderr
     return result.returncode, result.stdout + result.stderr
 

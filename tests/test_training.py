@@ -19,7 +19,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.utils import parse_flag_from_env
-from conftest import command
+from forked import run_forked
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import train_accelerate
@@ -224,7 +224,8 @@ def test_a_launchers_variable_that_says_nonsense_is_named(
         choose_precision("auto")
     monkeypatch.delenv("ACCELERATE_USE_CPU")
     monkeypatch.setenv("WORLD_SIZE", "two")
-    told = command("convert", tmp_path, "--to", "sketch", "--out", tmp_path / "out", "--weights", release).stderr
+    flags = ("--to", "sketch", "--out", tmp_path / "out", "--weights", release)
+    told = run_forked("-m", "cyclegan", "convert", tmp_path, *flags).stderr
     assert "'two'. Change or unset what is wrong in the environment" in told
     assert "WORLD_SIZE=two" in told
 
@@ -243,8 +244,7 @@ def test_an_output_that_is_a_file_is_refused(tmp_path: Path) -> None:
 def test_a_terminal_that_is_closed_lets_the_state_be_saved(tmp_path: Path, ignored: bool) -> None:
     process, terminal = pty.fork()
     if not process:  # the child, which must not come back into the tests
-        if ignored:
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
         with stop_on_signals() as stop:
             os.write(1, b"ready")
             if stop.wait(1 if ignored else 60) != ignored:
