@@ -58,7 +58,7 @@
   growing.observe(document.querySelector(".gradio-container"));
   settle();
 
-  new MutationObserver(mend).observe(document.body, { childList: true, subtree: true, attributeFilter: ["aria-controls"] });
+  new MutationObserver(mend).observe(document.body, { childList: true, subtree: true, attributeFilter: ["aria-controls", "src"] });
 
   // A tab has an address, such as #draw
   const open = () => document.querySelector(`[role=tab][data-tab-id="${CSS.escape(location.hash.slice(1))}"]`)?.click();
