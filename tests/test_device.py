@@ -644,6 +644,31 @@ def test_where_the_device_fails_the_server_converts(app: str, context: BrowserCo
     expect(panel.get_by_label("On this device")).not_to_be_checked()
 
 
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_the_app_hands_its_picture_to_the_page_for_the_device(
+    app: str, context: BrowserContext, tmp_path: Path, direction: str
+) -> None:
+    mine = picture(3, (64, 48))
+    mine.save(tmp_path / "mine é.png")
+    page = context.new_page()
+    page.goto(f"{app}/#{direction}")
+    panel = page.locator("[role=tabpanel]:visible")
+    panel.locator("input[type=file]").first.set_input_files(tmp_path / "mine é.png", timeout=60_000)
+    expect(panel.locator(".image-frame img")).to_be_visible(timeout=PATIENCE)
+    with page.expect_popup() as popup:
+        page.get_by_role("link", name=TEXTS["device_page"]).click(timeout=60_000)
+    other = popup.value
+    expect(other.locator(f"#{direction}")).to_have_attribute("data-count", "1", timeout=PATIENCE)
+    assert pixels(other, f"#{direction} canvas.given").tobytes() == mine.tobytes()
+    with other.expect_download() as download:
+        other.locator(f"#{direction} .save").click()
+    assert download.value.suggested_filename == f"mine é-{direction.split('_to_')[1]}.png"
+    other.reload()  # the picture is kept for nobody who comes later
+    expect(other.get_by_role("tab", name="To sketch")).to_be_visible()
+    other.wait_for_timeout(500)
+    assert other.locator(f"#{direction} .given").first.evaluate("canvas => canvas.width") != 64
+
+
 def test_the_page_speaks_arabic_from_right_to_left(plain: Server, browser: Browser) -> None:
     with browser.new_context(viewport={"width": 390, "height": 844}, locale="ar") as context:
         page = context.new_page()

@@ -9,11 +9,16 @@ look(10);
 // The tab goes with the visitor, and its picture, by way of a cache: that page's headers part it from this one
 link.onclick = async (event) => {
   event.preventDefault();
-  const picture = document.querySelector("[role=tabpanel]:not([style*=none]) .shown .image-frame img");
-  if (picture?.src && globalThis.caches) {
-    const name = encodeURIComponent(decodeURIComponent(picture.src).split("/").pop());
-    const response = new Response(await (await fetch(picture.src)).blob(), { headers: { name } });
-    await (await caches.open("handed")).put(new URL("handed", link.href), response);
+  const shown = [...document.querySelectorAll("[role=tabpanel] .shown .image-frame img")];
+  const picture = shown.find((image) => image.offsetParent); // of the page that is open
+  try {
+    if (picture && globalThis.caches) {
+      const name = encodeURIComponent(decodeURIComponent(picture.src).split("/").pop());
+      const response = new Response(await (await fetch(picture.src)).blob(), { headers: { name } });
+      await (await caches.open("handed")).put(new URL("handed", link.href), response);
+    }
+  } catch (problem) {
+    console.warn(problem); // the page opens without it
   }
   window.open(link.getAttribute("href") + location.hash, "_blank");
 };
