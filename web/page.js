@@ -59,6 +59,7 @@
   settle();
 
   new MutationObserver(mend).observe(document.body, { childList: true, subtree: true, attributeFilter: ["aria-controls", "src"] });
+  mend(); // what stood there before
 
   // A tab has an address, such as #draw
   const open = () => document.querySelector(`[role=tab][data-tab-id="${CSS.escape(location.hash.slice(1))}"]`)?.click();
