@@ -22,6 +22,8 @@ GUESS, SURE = 0.12, 0.25  # from 0 to 1: what is worth a second look, and what i
 CONTEXT = 1.5  # the second look sees this many times the square
 TURNED = 8.0  # degrees from which on a head is turned upright: the generators were trained on heads up to that
 SMALLEST, LARGEST = 16, 1024  # pixels of the shorter side
+ENLARGED = 1.125  # times; a square is not made larger than that for the sake of a larger size
+Size = int | tuple[int, ...] | Literal["own"]
 Framing = Literal["face", "faces", "middle", "whole"]
 FRAMINGS: tuple[Framing, ...] = get_args(Framing)
 
@@ -217,13 +219,23 @@ def check_size(size: object) -> None:
         raise ValueError(f"size must be from {SMALLEST} to {LARGEST} pixels, or 'own'; got {size!r:.80}.")
 
 
-def frame(image: Image.Image, framing: Framing, size: int | Literal["own"]) -> list[Frame]:
+def fit_size(size: Size, side: int) -> int:
+    """Choose the size for a square or a picture whose shorter side is `side` pixels. See `frame`."""
+    if size == "own":
+        return min(side, LARGEST)
+    if isinstance(size, int):
+        return size
+    return max((one for one in size if one <= ENLARGED * side), default=min(size))
+
+
+def frame(image: Image.Image, framing: Framing, size: Size) -> list[Frame]:
     """Choose what of a picture is converted.
 
     Args:
         framing: the largest `face`, each of the `faces` from the largest to the smallest, the `middle` square or the
             `whole` picture. Where there is no face it is the middle, and the frame says so.
-        size: the shorter side of what comes out in pixels, or the picture's `own`, up to LARGEST.
+        size: the shorter side of what comes out in pixels, or the picture's `own`, up to LARGEST. Of several
+            sizes, each frame gets the largest that it has the pixels for, or the smallest.
 
     Raises:
         ValueError: there is no such framing.
@@ -231,7 +243,7 @@ def frame(image: Image.Image, framing: Framing, size: int | Literal["own"]) -> l
     if framing not in FRAMINGS:
         raise ValueError(f"framing must be {', '.join(FRAMINGS[:-1])} or {FRAMINGS[-1]}; got {framing!r}.")
     if framing == "whole":
-        return [Frame(resize_to(image, min(*image.size, LARGEST) if size == "own" else size))]
+        return [Frame(resize_to(image, fit_size(size, min(image.size))))]
     faces = find_faces(image) if framing != "middle" else []
     if framing == "face":
         faces = faces[:1]
@@ -241,11 +253,11 @@ def frame(image: Image.Image, framing: Framing, size: int | Literal["own"]) -> l
 
 
 def frame_square(
-    image: Image.Image, x: float, y: float, side: float, size: int | Literal["own"], tilt: float = 0, found: bool = True
+    image: Image.Image, x: float, y: float, side: float, size: Size, tilt: float = 0, found: bool = True
 ) -> Frame:
     """Take a square of a picture, moved inside it, with what is in it turned upright."""
     square = left, top, side = fit_square(image.size, x, y, side)
-    pixels = min(side, LARGEST) if size == "own" else size
+    pixels = fit_size(size, side)
     if abs(tilt) < TURNED:
         return Frame(resize_to(image.crop((left, top, left + side, top + side)), pixels), square, found)
     room = _room(tilt)

@@ -269,13 +269,16 @@ def test_many_pictures_and_zips_come_back_as_a_zip_with_their_names(
     for part in shown:  # the page shows both
         served = (httpx.get(f"{app_url}/gradio_api/file={part[one]}").content for one in ("given", "made"))
         given, made = (Image.open(io.BytesIO(content)) for content in served)
-        assert made.height == SIZE
+        assert made.height == 512  # which is what was made, enlarged
         assert given.size == (round(256 * given.width / 256), 256)
     with ZipFile(target["value"]) as archive:
         assert archive.namelist() == names
         with Image.open(archive.open("family/ben.png")) as image:
-            assert image.size == (38, SIZE)
+            assert image.size == (608, 512)
     assert report.startswith("4 of 5 converted.")
+    (small,), *_ = client.predict(files[:1], "photo_to_sketch", "whole", "release0", 1, api_name="/batch")
+    with Image.open(io.BytesIO(httpx.get(f"{app_url}/gradio_api/file={small['made']}").content)) as image:
+        assert image.height == SIZE, "it was chosen"
     assert "notes.txt is not a picture" in report
 
 

@@ -324,7 +324,7 @@ def test_style_colours_and_size_are_chosen_on_the_page(page: Page, app_url: str)
     )
     choose_embedded_weights(page)
     pipe: Any = FaceSketchPipeline.from_pretrained(device="cpu")
-    choices: Any = {"photo_to_sketch": {"style": "bold", "size": 512}, "sketch_to_photo": {"hair": "#d9b36c"}}
+    choices: Any = {"photo_to_sketch": {"style": "bold"}, "sketch_to_photo": {"hair": "#d9b36c"}}
     for direction, tab, folder in (
         ("sketch_to_photo", "Photo from a sketch", "sketches"),
         ("photo_to_sketch", "Sketch a photo", "photos"),
@@ -561,8 +561,7 @@ def test_every_page_fits_the_screen_and_names_its_controls(
             open_tab(page, tab)
             if "sketch" in tab.lower():
                 page.locator("[role=tabpanel]:visible").get_by_role("button", name="ben").click()
-                side = 512 if tab == "Sketch a photo" else EMBEDDED_SIZE
-                assert loaded(result(page)).size == (side, side)
+                assert loaded(result(page)).size == (EMBEDDED_SIZE, EMBEDDED_SIZE)
             if tab == "Draw":
                 before = pixels(page.locator(".made"))
                 page.locator(".starts button").nth(1).click()
@@ -726,8 +725,7 @@ def test_two_releases_are_compared_on_one_picture(page: Page, release: Path) -> 
     with Image.open(ROOT / "examples/photos/ben.webp") as ben:
         for weights, picture in zip((release, EMBEDDED), (two.nth(0), two.nth(1)), strict=True):
             pipe = FaceSketchPipeline.from_pretrained(weights, device="cpu")
-            size = 512 if weights == EMBEDDED else None  # what is made where no size is chosen
-            wanted = pipe.photo_to_sketch(ben.convert("RGB"), "face", size=size)
+            wanted = pipe.photo_to_sketch(ben.convert("RGB"), "face")
             assert np.abs(np.asarray(loaded(picture), float) - np.asarray(wanted, float)).mean() < 1
     panel.get_by_role("button", name="anna").click()
     expect(panel.locator(".slider-wrap")).to_have_count(1, timeout=30_000)  # it was for the picture before

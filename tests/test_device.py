@@ -30,7 +30,7 @@ from cyclegan.engines.graph import write_finder
 from cyclegan.engines.onnx import sample
 from cyclegan.engines.wasm import write_graph
 from cyclegan.engines.web import export_web, fetch_runtime
-from cyclegan.faces import SEARCHED, cut, find_faces, fit_square, load_finder
+from cyclegan.faces import SEARCHED, cut, find_faces, fit_size, fit_square, load_finder
 from cyclegan.images import normalise, to_tensor
 from cyclegan.networks import Generator
 from cyclegan.palette import read_palette
@@ -217,6 +217,25 @@ def test_pictures_are_resized_cut_and_blurred_to_the_byte_as_by_pillow(plain: Se
                 sides = [*image.size, len(image.getbands())]
                 task = {"kind": kind, "pixels": given, "sides": sides, "settings": settings}
                 assert bytes(page.evaluate(STEPS, task)) == wanted.tobytes(), (mode, kind, settings)
+
+
+SIZES = """async ([sides, sizes]) => {
+  const { frame } = await import(new URL("modules/faces.js", location));
+  const { picture } = await import(new URL("modules/pixels.js", location));
+  const pictures = sides.map((side) => picture(side, side + 7, 3));
+  const framed = await Promise.all(pictures.flatMap((one, at) =>
+    ["whole", [{ square: [0, 0, sides[at]] }]].map((framing) => frame(one, framing, sizes))));
+  return framed.map(({ frames }) => frames[0].image.width);
+}"""
+
+
+def test_of_several_sizes_a_face_gets_the_same_one_as_in_python(plain: Server, browser: Browser) -> None:
+    sides, sizes = [100, 256, 341, 342, 455, 456, 700], (256, 384, 512)
+    with browser.new_context(bypass_csp=True) as context:
+        page = context.new_page()
+        page.goto(f"{plain.url}release.json")
+        made = page.evaluate(SIZES, [sides, sizes])
+    assert made == [fit_size(sizes, side) for side in sides for _ in range(2)]
 
 
 def test_a_face_is_framed_drawn_and_coloured_as_in_python(

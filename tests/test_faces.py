@@ -141,6 +141,15 @@ def test_size_is_of_the_shorter_side() -> None:
         pipe.photo_to_sketch(image, framing="nose")  # type: ignore[call-overload]
 
 
+def test_of_several_sizes_each_face_gets_the_one_that_it_has_pixels_for() -> None:
+    sizes = (256, 384, 512)
+    for side, size in ((100, 256), (256, 256), (300, 256), (342, 384), (450, 384), (456, 512), (2000, 512)):
+        assert frame(Image.new("RGB", (side, side + 7)), "whole", sizes)[0].image.width == size, side
+        assert frame_square(Image.new("RGB", (2100, 2000)), 1000, 1000, side, sizes).image.width == size, side
+    two = scene(("photos/ben", 280, (250, 400), 0), ("photos/grace", 500, (850, 400), 20))
+    assert [one.turn_back(one.image).width for one in frame(two, "faces", sizes)] == [512, 256]
+
+
 def test_the_command_line_gives_a_file_for_each_face(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make_pipeline().save_pretrained(tmp_path / "release")
     (tmp_path / "in").mkdir()

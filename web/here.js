@@ -1,6 +1,6 @@
 // The choice to convert on this device, on a conversion page. The page asks window.here[props.direction] first, whose
 // answers are those of the server; where it throws, it is the server's turn. See engine.js, and cyclegan/space/here.py.
-// `props.size` is the shorter side of a result if the visitor chooses none, and `props.usual` that of the release.
+// `props.sizes` are those that a result may have if the visitor chooses none, and `props.usual` is that of the release.
 
 const { direction } = props;
 const [given, target] = direction.split("_to_");
@@ -56,7 +56,7 @@ const convert = (image, _weights, framing, own, factor, look, like) => onDevice(
   const unit = Math.min(bitmap.width, bitmap.height);
   const chosen = framing === "own" ? own?.square : null;
   const wish = chosen ? [{ square: chosen.map((length) => length * unit) }] : framing === "own" ? "middle" : framing;
-  const size = factor ? Math.round(release.image_size * factor) : props.size;
+  const size = factor ? Math.round(release.image_size * factor) : [...props.sizes];
   const condition = await conditionOf(device, open, look, like);
   const answer = await runner.convert(direction, bitmap, { framing: wish, size, condition });
   bitmap.close();
@@ -80,10 +80,17 @@ const convertBack = (pair) => onDevice(pair?.[1], async ({ runner }, { open, pai
   return [{ value: shown, visible: true, __type__: "update" }];
 });
 
+// Compares the device with the answer that has come
+const compare = async (delay) => {
+  const made = element.closest("[role=tabpanel]").querySelector(".result img.fixed");
+  await made.decode();
+  await compareDevice(direction, delay, (Math.min(made.naturalWidth, made.naturalHeight) / props.usual) ** 2);
+};
+
 window.here ??= {};
 window.here[direction] = {
   convert, convertBack,
-  answered: () => { if (++answers >= PATIENCE) compareDevice(direction, performance.now() - asked, (props.size / props.usual) ** 2); },
+  answered: () => { if (++answers >= PATIENCE) compare(performance.now() - asked).catch(console.warn); },
 };
 here.addEventListener("click", () => trigger("input")); // converts anew
 offerDevice(() => {});

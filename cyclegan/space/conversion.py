@@ -20,7 +20,7 @@ from .files import FRAMINGS, OPENED, Square, choose, cut_out, folder, read_pair,
 from .serving import Models
 
 SIZES = (1, 1.5, 2)  # times the working size of the release
-LARGE = 512  # pixels of the shorter side of a sketch, if the visitor chooses no size
+LARGE = 512  # pixels of the shorter side of the largest sketch, and of what is saved, if the visitor chooses no size
 SHOWN = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".avif")  # what browsers show
 MAX_BATCH = 200  # pictures at once
 THUMBNAIL = 256  # pixels of the shorter side of what stands beside a result
@@ -59,18 +59,20 @@ def look(direction: Direction, first: Any = None, like: Any = None) -> dict[str,
     return {part: colours.get(part) or None for part in PARTS} | {"like": read_upload(like)[0] if like else None}
 
 
-def choose_size(models: Models, direction: Direction, name: str, factor: float) -> int:
-    """Return the shorter side of a result in pixels.
+def possible_sizes(models: Models, direction: Direction, name: str, factor: float) -> tuple[int, ...]:
+    """Return what the shorter side of a result may have, in pixels; of several sizes, the face's own pixels decide.
 
     Args:
-        factor: one of SIZES, or anything else for the best: sketches gain from a larger size than that of training, and
-            photos get blotches.
+        factor: one of SIZES, or anything else for the best: sketches gain from a larger size than that of training if
+            the face has as many pixels, or else dark hair fades; photos get blotches.
     """
     size = models.release(name).image_size
-    if factor not in SIZES:
-        large = [one for one in SIZES if one * size >= LARGE]
-        factor = min(large) if large and direction.target == "sketch" else 1
-    return round(factor * size)
+    sizes = tuple(round(one * size) for one in SIZES)
+    if factor in SIZES:
+        return (round(factor * size),)
+    if direction.target == "sketch" and sizes[-1] >= LARGE:
+        return tuple(one for one in sizes if one <= max(size, LARGE))
+    return (size,)
 
 
 def convert_upload(
@@ -80,16 +82,16 @@ def convert_upload(
 
     Args:
         name: of the weights. framing: as in `choose`, or `pasted` for all faces in the whole picture.
-        own: the visitor's {"square": ..., "faces": ...}. factor: as in `choose_size`. looks: as in `look`.
+        own: the visitor's {"square": ..., "faces": ...}. factor: as in `possible_sizes`. looks: as in `look`.
 
     Raises:
         ImageError, ChoiceError, WeightsError: whatever the visitor is to be told.
     """
     picture, stem = read_upload(sent)
-    size = choose_size(models, direction, name, factor)
+    sizes = possible_sizes(models, direction, name, factor)
     # All faces are looked for, since the visitor may choose another one
     own = own.get("square") if isinstance(own, dict) else own
-    frames = choose(picture, "faces" if framing in ("face", "pasted") else framing, own, size)
+    frames = choose(picture, "faces" if framing in ("face", "pasted") else framing, own, sizes)
     chosen = frames[:1] if framing == "face" else frames
     chosen_look = look(direction, *looks)
 
@@ -152,14 +154,14 @@ def convert_files(
     """Convert pictures and zip files of pictures.
 
     Args:
-        factor: as in `choose_size`. style: of the sketches; where it is empty, and of photos, the model chooses.
+        factor: as in `possible_sizes`. style: of the sketches; where it is empty, and of photos, the model chooses.
         progress: wraps a list, as tqdm does.
 
     Returns:
         The name of each result, and the files of what was given and made; the zip file of the results, if there are
         any; how many were converted; and a sentence for each that was not.
     """
-    size = choose_size(models, direction, name, factor)
+    sizes = possible_sizes(models, direction, name, factor)
     looks = {"style": style} if style and direction.target == "sketch" else {}
     pictures = list_pictures(map(Path, files))
     problems = [f"Only the first {MAX_BATCH} pictures were converted."] if len(pictures) > MAX_BATCH else []
@@ -170,11 +172,13 @@ def convert_files(
         for source, read in progress(pictures[:MAX_BATCH]):
             try:
                 opened = open_image(read(), source, OPENED, apart=True)
-                chosen = choose(opened, framing, None, size)[0]
+                chosen = choose(opened, framing, None, sizes)[0]
                 picture = chosen.turn_back(models.convert(direction, name, chosen.image, size="own", **looks))
             except ImageError as error:
                 problems.append(str(error))
                 continue
+            if factor not in SIZES:
+                picture = resize_to(picture, max(LARGE, min(picture.size)))
             named = png_name(source, taken)
             given = resize_to(cut_out(opened, chosen), THUMBNAIL)
             made.append({"name": named, "given": write(given, "given"), "made": write(picture, Path(named).stem)})

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from PIL import Image
 
-from ..faces import Frame, Framing, frame, frame_square
+from ..faces import Frame, Framing, Size, frame, frame_square
 from ..images import ImageError, open_image
 
 FRAMINGS = ("face", "middle", "whole")
@@ -88,12 +88,13 @@ def write(picture: Image.Image, name: str = "face") -> str:
     return str(path)
 
 
-def choose(picture: Image.Image, framing: str, own: Any, size: int) -> list[Frame]:
+def choose(picture: Image.Image, framing: str, own: Any, size: Size) -> list[Frame]:
     """Choose what is converted of a picture.
 
     Args:
         framing: one of FRAMINGS, `faces` for all of them, or `own` for the visitor's own square; the middle if there is
             none.
+        size: as in `faces.frame`.
 
     Raises:
         ImageError: there is no such framing, or the square is none.

@@ -6,16 +6,16 @@ from typing import Any
 import gradio as gr
 
 from ..directions import Direction
-from .conversion import choose_size
+from .conversion import possible_sizes
 from .elements import component
 from .serving import Models
 
 
 def offer_device(models: Models, direction: Direction) -> gr.HTML:
     """Build the choice, which shows when the app has made its page for the device."""
-    size = choose_size(models, direction, models.first, 0)
+    sizes = possible_sizes(models, direction, models.first, 0)
     return component(
-        "here", "words", "engine", direction=direction, first=models.first, size=size, usual=models.image_size
+        "here", "words", "engine", direction=direction, first=models.first, sizes=sizes, usual=models.image_size
     )
 
 

@@ -10,6 +10,7 @@ const CONTEXT = 1.5; // the second look sees this many times the square
 const TURNED = 8; // degrees from which on a head is turned upright
 const GAP = 3; // a picture is shrunk cheaply to this many times its new size
 const LEAST = 4; // pixels of a side
+const ENLARGED = 1.125; // times; a square is not made larger than that for the sake of a larger size
 
 const radians = (degrees) => (degrees * Math.PI) / 180;
 const between = (least, value, most) => Math.max(least, Math.min(value, most));
@@ -75,11 +76,18 @@ const shrink = (image, size) => {
   return resize(image, ...[width, height].map((side) => Math.max(LEAST, round(side * scale))), CUBIC, GAP);
 };
 
+// size: of several, the largest one that `side` pixels are enough for, or the smallest
+const fitSize = (size, side) => {
+  if (!Array.isArray(size)) return size;
+  return Math.max(Math.min(...size), ...size.filter((one) => one <= ENLARGED * side));
+};
+
 const room = (tilt) => Math.abs(Math.cos(radians(tilt))) + Math.abs(Math.sin(radians(tilt)));
 
-const takeSquare = (image, [x, y, length], tilt, size) => {
+const takeSquare = (image, [x, y, length], tilt, wanted) => {
   const square = fitSquare(image, x + length / 2, y + length / 2, length);
   const [left, top, side] = square;
+  const size = fitSize(wanted, side);
   const given = shrink(crop(image, left, top, side, side), size);
   if (Math.abs(tilt) < TURNED) return { image: given, given, square, tilt: 0 };
   const wide = room(tilt);
@@ -88,12 +96,12 @@ const takeSquare = (image, [x, y, length], tilt, size) => {
 };
 
 // What of a picture is converted. framing: "face", the largest; "faces", all of them; "middle"; "whole"; or what was
-// taken before or is wanted, as [{ square, tilt }, ...].
+// taken before or is wanted, as [{ square, tilt }, ...]. size: the shorter side in pixels, or several to choose from
 // Returns whether a face was found; the squares of all faces; and frames: of each the image at the working size, upright;
 // `given`, the same as it is in the picture; the square, or null for the whole; and the tilt in degrees
 export const frame = async (image, framing, size, run) => {
   if (framing === "whole") {
-    const whole = shrink(image, size);
+    const whole = shrink(image, fitSize(size, Math.min(image.width, image.height)));
     return { found: true, faces: [], frames: [{ image: whole, given: whole, square: null, tilt: 0 }] };
   }
   let taken = framing;
