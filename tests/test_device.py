@@ -30,11 +30,11 @@ from cyclegan.engines.graph import write_finder
 from cyclegan.engines.onnx import sample
 from cyclegan.engines.wasm import write_graph
 from cyclegan.engines.web import export_web, fetch_runtime
-from cyclegan.faces import SEARCHED, cut, find_faces, fit_size, fit_square, load_finder
+from cyclegan.faces import SEARCHED, cut, find_faces, fit_size, fit_square, frame, load_finder
 from cyclegan.images import normalise, to_tensor
 from cyclegan.networks import Generator
 from cyclegan.palette import read_palette
-from cyclegan.space.conversion import sheet
+from cyclegan.space.conversion import paste, sheet
 
 CHROMIUM = find_chromium()
 DIRECTIONS = ("photo_to_sketch", "sketch_to_photo")
@@ -281,12 +281,12 @@ def test_a_face_is_framed_drawn_and_coloured_as_in_python(
     assert difference(coloured, made) > 0.02
 
 
-def test_everyone_comes_on_one_sheet_as_in_the_app(
+def test_everyone_comes_on_one_sheet_or_in_the_picture_as_in_the_app(
     embedded: tuple[Server, Any], context: BrowserContext, tmp_path: Path
 ) -> None:
     server, pipe = embedded
     context.add_init_script("localStorage.size = 128")
-    two = scene(("photos/ben", 300, (300, 450), 0), ("photos/grace", 360, (850, 400), 20))
+    two = scene(("photos/ben", 300, (300, 450), 0), ("photos/grace", 360, (850, 400), 20)).resize((480, 320))
     two.save(tmp_path / "two.png")
     page = visit(context, server.url)
     page.locator("#photo_to_sketch .framing").select_option(label=TEXTS["faces"])
@@ -294,6 +294,12 @@ def test_everyone_comes_on_one_sheet_as_in_the_app(
     wanted = pipe.photo_to_sketch(two, framing="faces", size=128)
     assert len(wanted) == 2
     assert difference(made, sheet(wanted)) < 0.003
+    page.locator("#photo_to_sketch .framing").select_option(label=TEXTS["pasted"])
+    expect(page.locator("#photo_to_sketch")).to_have_attribute("data-count", "2", timeout=PATIENCE)
+    frames = frame(two, "faces", 128)
+    ground = pipe.photo_to_sketch(two, size="own").resize(two.size)
+    assert difference(pixels(page, "#photo_to_sketch canvas.made"), paste(ground, frames, wanted)) < 0.003
+    assert difference(pixels(page, "#photo_to_sketch canvas.before"), two) == 0
 
 
 PALETTE = """async ({ pixels, side }) => {

@@ -50,15 +50,15 @@ const conditionOf = async ({ runner, release }, open, look, like) => {
 };
 
 // Gives what `show` in app.py gives: the pair, the square, what there is to say, and that it can be sent on
-const convert = (image, _weights, framing, own, factor, look, like) => onDevice(image && framing !== "pasted", async (device, { open, paint }) => {
+const convert = (image, _weights, framing, own, factor, look, like) => onDevice(image, async (device, { open, paint }) => {
   const { runner, release } = device;
   const bitmap = await fetched(image, open);
   const unit = Math.min(bitmap.width, bitmap.height);
   const chosen = framing === "own" ? own?.square : null;
-  const wish = chosen ? [{ square: chosen.map((length) => length * unit) }] : framing === "own" ? "middle" : framing;
+  const wish = chosen ? [{ square: chosen.map((length) => length * unit) }] : { own: "middle", pasted: "faces" }[framing] ?? framing;
   const size = factor ? Math.round(release.image_size * factor) : [...props.sizes];
   const condition = await conditionOf(device, open, look, like);
-  const answer = await runner.convert(direction, bitmap, { framing: wish, size, condition });
+  const answer = await runner.convert(direction, bitmap, { framing: wish, size, condition, pasted: framing === "pasted" });
   bitmap.close();
   const { found, kind } = answer;
   const told = kind === "blank" ? "blank" : !found ? "no_face" : kind === "photo" && given === "sketch" ? "is_photo" : `ready_${target}`;

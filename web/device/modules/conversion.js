@@ -21,11 +21,11 @@ export const conversion = (app, direction, element) => {
   find(".camera").hidden = given !== "photo";
   find(".starts").setAttribute("aria-label", text(`${given}_examples`));
   const framing = find(".framing");
-  for (const choice of ["face", "faces", "middle", "own", "whole"]) framing.append(new Option(text(choice), choice));
+  for (const choice of ["face", "faces", "pasted", "middle", "own", "whole"]) framing.append(new Option(text(choice), choice));
 
   let bitmap = null; // what was given
   let name = "picture"; // of its file
-  let seen = {}; // what was found in it, by the framing
+  let seen = {}; // what was found in it: the face, or the faces
   let wanted = false; // converted once more after this time
   let running = false;
   const old = []; // bitmaps that may still be converted
@@ -49,8 +49,9 @@ export const conversion = (app, direction, element) => {
   // What the worker is to frame: the squares that it is shown, or what it is to look for
   const wish = () => {
     if (framing.value === "own") return square.value ? [{ square: square.value }] : "middle";
-    return seen[framing.value]?.frames ?? framing.value;
+    return seen[sought()]?.frames ?? sought();
   };
+  const sought = () => (framing.value === "pasted" ? "faces" : framing.value);
   const tell = ({ found, kind }) => {
     const key = kind === "blank" ? "blank" : !found ? "no_face" : kind === "photo" && given === "sketch" ? "is_photo" : null;
     find(".told").textContent = key ? text(key) : "";
@@ -61,11 +62,13 @@ export const conversion = (app, direction, element) => {
       wanted = false;
       const picture = bitmap;
       const framed = framing.value;
-      const answer = await app.convert(direction, picture, { framing: wish(), size: app.size, condition: condition() });
+      const kept = sought();
+      const pasted = framed === "pasted" && seen.faces?.found !== false;
+      const answer = await app.convert(direction, picture, { framing: wish(), size: app.size, condition: condition(), pasted });
       if (!answer || picture !== bitmap) continue;
-      if (["face", "faces"].includes(framed)) {
-        seen[framed] ??= answer;
-        answer.found = seen[framed].found;
+      if (["face", "faces"].includes(kept)) {
+        seen[kept] ??= { found: answer.found, frames: answer.frames };
+        answer.found = seen[kept].found;
       }
       if (framed === framing.value && !square.grip && (framed !== "own" || !square.value)) square.show(answer.frames[0].square);
       tell(answer);
@@ -76,7 +79,7 @@ export const conversion = (app, direction, element) => {
       find(".again").hidden = true;
       element.dataset.count = Number(element.dataset.count ?? 0) + 1; // for who measures
       element.dataset.first ??= performance.timeOrigin + performance.now();
-      app.slow(answer.milliseconds);
+      if (framed !== "pasted") app.slow(answer.milliseconds); // that is the whole picture, at its own size
     }
   };
 

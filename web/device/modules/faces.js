@@ -11,6 +11,7 @@ const TURNED = 8; // degrees from which on a head is turned upright
 const GAP = 3; // a picture is shrunk cheaply to this many times its new size
 const LEAST = 4; // pixels of a side
 const ENLARGED = 1.125; // times; a square is not made larger than that for the sake of a larger size
+export const LARGEST = 1024; // pixels of the shorter side
 
 const radians = (degrees) => (degrees * Math.PI) / 180;
 const between = (least, value, most) => Math.max(least, Math.min(value, most));
@@ -70,7 +71,7 @@ const fitSquare = ({ width, height }, x, y, wanted) => {
 };
 
 // A picture whose shorter side is `size`, or whose longer one is 4 x size if that is less
-const shrink = (image, size) => {
+export const shrink = (image, size) => {
   const { width, height } = image;
   const scale = Math.min(size / Math.min(width, height), (4 * size) / Math.max(width, height));
   return resize(image, ...[width, height].map((side) => Math.max(LEAST, round(side * scale))), CUBIC, GAP);

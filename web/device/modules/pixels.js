@@ -231,3 +231,23 @@ export const sheet = (pictures) => {
   }
   return made;
 };
+
+const EDGE = 0.2; // of a pasted face's half side, over which it fades into the picture
+
+// Puts what was made of each face into what was made of the whole picture, with soft edges. squares: [left, top, side] each
+export const paste = (ground, squares, made) => {
+  for (const [number, [left, top, side]] of squares.entries()) {
+    const { data } = resize(made[number], side, side);
+    const across = Array.from({ length: side }, (_, at) => Math.abs((2 * at) / Math.max(1, side - 1) - 1) ** 4);
+    for (let row = 0, from = 0; row < side; row++) {
+      for (let place = 0, to = 3 * ((top + row) * ground.width + left); place < side; place++) {
+        const inside = Math.max(0, Math.min((1 - (across[row] + across[place]) ** 0.25) / EDGE, 1)); // from a rounded square's edge on
+        const share = Math.trunc(255 * inside ** 2 * (3 - 2 * inside));
+        for (let channel = 0; channel < 3; channel++, from++, to++) {
+          const sum = share * data[from] + (255 - share) * ground.data[to] + 128;
+          ground.data[to] = ((sum >> 8) + sum) >> 8;
+        }
+      }
+    }
+  }
+};

@@ -1,9 +1,9 @@
 // Runs the generators, away from the page. A message is { id, kind, ... }; its answer { id, ... } or { id, problem }.
 
-import { frame, SEARCHED, turnBack } from "./faces.js";
+import { frame, LARGEST, SEARCHED, shrink, turnBack } from "./faces.js";
 import { load, Problem } from "./files.js";
 import { readPalette } from "./palette.js";
-import { fromImage, picture, sheet, toImage } from "./pixels.js";
+import { fromImage, paste, picture, resize, sheet, toImage } from "./pixels.js";
 import { prepare } from "./prepare.js";
 
 let ort, release, base, engine;
@@ -120,21 +120,31 @@ const read = (image, width, height) => {
 };
 
 // image, width, height: as above. framing, size: as in faces.js; without them it is framed already.
-// prepared: what prepare.js does is not to be done. Several faces come back on one sheet
-const convert = async ({ direction, image, width = image.width, height = image.height, framing, size, condition, prepared }) => {
+// prepared: what prepare.js does is not to be done. Several faces come back on one sheet, or in the whole picture: pasted
+const convert = async ({ direction, image, width = image.width, height = image.height, framing, size, condition, prepared, pasted }) => {
   const looks = framing === "face" || framing === "faces";
   await Promise.all([session(direction), looks && session("finder")]); // the time is that of the picture alone
   const since = performance.now();
   const whole = read(image, width, height);
   const { found, faces, frames } = framing ? await frame(whole, framing, size, findFaces) : { frames: [{ image: whole, given: whole, tilt: 0 }] };
+  const make = async (one) => {
+    const { image: ready, kind } = prepared ? { image: one } : prepare(one, direction.split("_")[0]);
+    return { kind, made: kind === "blank" ? white(ready) : await run(direction, ready, condition) }; // of nothing it makes stripes
+  };
   const results = [];
   for (const one of frames) {
-    const { image: ready, kind } = prepared ? one : prepare(one.image, direction.split("_")[0]);
-    const made = kind === "blank" ? white(ready) : await run(direction, ready, condition); // of nothing it makes stripes
+    const { kind, made } = await make(one.image);
     results.push({ kind, made: turnBack(made, one.tilt) });
   }
+  let given = sheet(frames.map((one) => one.given));
+  let made = sheet(results.map((one) => one.made));
+  if (pasted && found) {
+    const ground = await make(shrink(whole, Math.min(whole.width, whole.height, LARGEST)));
+    [given, made] = [whole, resize(ground.made, whole.width, whole.height)];
+    paste(made, frames.map(({ square }) => square), results.map((one) => one.made));
+  }
   return {
-    made: toImage(sheet(results.map(({ made }) => made))), given: toImage(sheet(frames.map(({ given }) => given))), kind: results[0].kind,
+    made: toImage(made), given: toImage(given), kind: results[0].kind,
     found, faces, frames: frames.map(({ square, tilt }) => ({ square, tilt })), milliseconds: performance.now() - since,
   };
 };
