@@ -113,7 +113,14 @@ def _copy(folder: Path, manifest: dict[str, Any]) -> None:
 
 def pack(content: bytes, folder: Path, name: str) -> dict[str, Any]:
     """Write a large file as it travels on any host: gzip, named by its hash -> what the page checks it with."""
-    packed = gzip.compress(content, mtime=0)
+    return _store(_gzip(content), folder, name)
+
+
+def _gzip(content: bytes) -> bytes:
+    return gzip.compress(content, mtime=0)
+
+
+def _store(packed: bytes, folder: Path, name: str) -> dict[str, Any]:
     digest = hashlib.sha256(packed).digest()
     path = folder / f"{name}-{digest.hex()[:16]}.bin"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -132,7 +139,8 @@ def _runtime(folder: Path, source: Path) -> Iterator[tuple[str, dict[str, Any]]]
         for name in (module, f"{binary}.mjs"):
             try:
                 (target / name).write_bytes((source / name).read_bytes())
-                content = (source / f"{binary}.wasm").read_bytes()
+                kept = source / f"{binary}.wasm.gz"
+                packed = kept.read_bytes() if kept.is_file() else _gzip((source / f"{binary}.wasm").read_bytes())
             except OSError as error:
                 raise EngineError(f"{error}: --runtime must be the dist folder of onnxruntime-web {RUNTIME}.") from None
         at = f"runtime/{RUNTIME}"
@@ -141,7 +149,7 @@ def _runtime(folder: Path, source: Path) -> Iterator[tuple[str, dict[str, Any]]]
             {
                 "module": f"{at}/{module}",
                 "loader": f"{at}/{binary}.mjs",
-                "binary": pack(content, folder, f"{at}/{engine}"),
+                "binary": _store(packed, folder, f"{at}/{engine}"),
             },
         )
 
@@ -168,7 +176,10 @@ def fetch_runtime() -> Path:
         for member in archive:
             name = member.name.removeprefix("package/dist/")
             if name in wanted and (file := archive.extractfile(member)):
-                (partial / name).write_bytes(file.read())
+                content = file.read()
+                (partial / name).write_bytes(content)
+                if name.endswith(".wasm"):
+                    (partial / f"{name}.gz").write_bytes(_gzip(content))  # the slowest step of an export
     return target
 
 

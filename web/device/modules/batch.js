@@ -12,6 +12,7 @@ export const batch = (app, element) => {
   const choose = () => { condition = controls(app, direction(), find(".controls"), () => {}); };
   choose();
   let made = [];
+  let newest = 0; // of the choices of files: it takes the place of one that is still under way
 
   const named = (file) => {
     const stem = file.name.replace(/\.[^.]*$/, "");
@@ -32,26 +33,33 @@ export const batch = (app, element) => {
   const problem = (sentence) => find(".problems").append(Object.assign(document.createElement("li"), { textContent: sentence }));
 
   const convert = async (files) => {
+    const turn = ++newest;
     made = [];
     find(".gallery").replaceChildren();
     find(".problems").replaceChildren();
     find(".zip").disabled = true;
+    let whole = true;
     for (const [at, file] of files.entries()) {
       app.say("progress", { done: at, all: files.length });
       try {
         const bitmap = await open(file);
         const answer = await app.convert(direction(), bitmap, { framing: "face", size: app.size, condition: condition() });
         bitmap.close();
-        if (!answer) return; // it was said why
+        if (turn !== newest) return;
+        whole = Boolean(answer);
+        if (!whole) break; // it was said why
         const canvas = document.createElement("canvas");
         paint(canvas, answer.made);
-        made.push(await asFile(canvas, named(file)));
+        const result = await asFile(canvas, named(file));
+        if (turn !== newest) return;
+        made.push(result);
         show(made.at(-1));
       } catch (error) {
+        if (turn !== newest) return;
         problem(text(error.key ?? "failed", { detail: error.detail ?? error.message }));
       }
     }
-    app.say("batch_done", { done: made.length, all: files.length });
+    if (whole) app.say("batch_done", { done: made.length, all: files.length });
     find(".zip").disabled = !made.length;
   };
 

@@ -22,7 +22,11 @@ export const draw = (app, element) => {
       const since = performance.now();
       const drawing = await createImageBitmap(pad.canvas, { resizeWidth: side, resizeHeight: side, resizeQuality: "high" });
       const answer = await app.convert("sketch_to_photo", drawing, { condition: condition() });
-      if (!answer) break;
+      if (answer === null) break;
+      if (!answer) {
+        changed = true; // once more, on the other engine
+        continue;
+      }
       paint(made, answer.made);
       made.dataset.count = Number(made.dataset.count ?? 0) + 1; // for who measures
       made.dataset.delay = performance.now() - since;

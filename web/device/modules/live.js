@@ -48,8 +48,8 @@ export const live = (app, element) => {
     const picture = await createImageBitmap(video, ...corner, side, side, { resizeWidth: pixels, resizeHeight: pixels, resizeQuality: "medium" });
     // Not prepared, since a frame that is prepared beside one that is not would flicker
     const answer = await app.convert(direction(), picture, { condition: condition(), prepared: true });
-    if (!answer) return stop();
-    if (!video.srcObject) return;
+    if (answer === null) return stop();
+    if (!answer || !video.srcObject) return;
     paint(made, answer.made);
     made.dataset.delay = performance.now() - since; // for who measures
     tell(performance.now() - since);

@@ -60,7 +60,8 @@ class App {
     Object.assign(find(".loading"), { hidden: this.converted > 0 || sum >= total, value: Math.min(1, sum / total) });
   }
 
-  // image: ImageData or a bitmap, which is used up. Returns { made, given, milliseconds }, or null where a sentence was said
+  // image: ImageData or a bitmap, which is used up unless it is to be framed. Returns { made, given, milliseconds }; null
+  // where a sentence was said; or undefined where another engine was taken meanwhile, and the image is used up
   async convert(direction, image, options = {}) {
     this.busy++;
     try {
@@ -69,7 +70,8 @@ class App {
       this.show(answer.milliseconds);
       return answer;
     } catch (problem) {
-      if (problem.key !== "ended") fail(problem);
+      if (problem.key === "ended") return image.width ? this.convert(direction, image, options) : undefined;
+      fail(problem);
       return null;
     } finally {
       this.busy--;
