@@ -1,12 +1,10 @@
 """Visitors and mischief for minutes: who gets a wrong answer, who waits, what is left? `python -m benchmarks.soak`."""
 
 import asyncio
-import base64
 import io
 import itertools
 import json
 import random
-import struct
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -24,38 +22,12 @@ from websockets.exceptions import WebSocketException
 from cyclegan import FaceSketchPipeline
 from cyclegan.release import EMBEDDED
 
+from .attacks import BAD, data_url, encoded, send
 from .load import Pixels, ask, memory, picture
 from .running import running_app
 
 MISBEHAVING = 4
 PAUSE = 3.0  # seconds between an answer and the next picture, as a quick visitor makes them
-
-
-def encoded(image: Image.Image, form: str = "PNG", **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, form, **options)
-    return buffer.getvalue()
-
-
-def data_url(content: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(content).decode()
-
-
-def bad_pictures() -> list[bytes]:
-    """Files that cost much to open, or hang a program, or are none."""
-    tags = b"".join(struct.pack("<HHII", 512 + number, 1, 500_000, 26) for number in range(40_000))
-    noise = Image.fromarray(np.frombuffer(random.Random(0).randbytes(12_000_000), np.uint8).reshape(2000, 2000, 3))
-    return [
-        b"RIFF\x1e\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0\xff\x3f\0\xff\x3f\0" + bytes(8),  # claims 16384 x 16384
-        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n{} loop\n",
-        b"II*\0" + struct.pack("<IH", 8, 40_000) + tags + bytes(500_000),  # 20 GB of tags
-        encoded(Image.new("RGB", (9990, 9990), "tan")),
-        encoded(noise, "TIFF", compression="lzma"),
-        encoded(noise, "JPEG", progressive=True),
-        encoded(noise, "WEBP", method=0),
-        encoded(noise)[:-99],
-        b"<svg/>",
-    ]
 
 
 def children(process: int) -> list[int]:
@@ -85,17 +57,11 @@ async def ask_live(socket: Any, number: int) -> Pixels:
 
 def mischief(url: str) -> Iterator[Callable[[httpx.AsyncClient], Awaitable[None]]]:
     """The ways to misbehave: bad uploads, a bad stream, nonsense by plain HTTP, and bad pictures as colours."""
-    bad = itertools.cycle(bad_pictures())
+    bad = itertools.cycle([make() for make in BAD.values()])
     nonsense = itertools.cycle([None, "x", 5, 1e300, [None, None], {"path": "/etc/passwd"}, {"a": [1]}, "a" * 100_000])
 
-    async def send(client: httpx.AsyncClient, endpoint: str, data: list[Any]) -> None:
-        call = f"{url}/gradio_api/call/{endpoint}"
-        answer = await client.post(call, json={"data": data})
-        if answer.is_success:
-            await client.get(f"{call}/{answer.json()['event_id']}")
-
     async def upload(client: httpx.AsyncClient) -> None:
-        await send(client, "photo_to_sketch", [{"url": data_url(next(bad))}])
+        await send(url, client, "photo_to_sketch", [{"url": data_url(next(bad))}])
 
     async def stream(_: httpx.AsyncClient) -> None:
         async with connect(f"ws{url[4:]}/live/photo_to_sketch", max_size=None) as socket:
@@ -104,11 +70,11 @@ def mischief(url: str) -> Iterator[Callable[[httpx.AsyncClient], Awaitable[None]
                 await socket.recv()
 
     async def confuse(client: httpx.AsyncClient) -> None:
-        await send(client, "sketch_to_photo", [next(nonsense) for _ in range(7)])
+        await send(url, client, "sketch_to_photo", [next(nonsense) for _ in range(7)])
 
     async def colour(client: httpx.AsyncClient) -> None:
         good = {"url": data_url(encoded(picture(0)))}
-        await send(client, "sketch_to_photo", [good, "face", 256, "", "", "", {"url": data_url(next(bad))}])
+        await send(url, client, "sketch_to_photo", [good, "face", 256, "", "", "", {"url": data_url(next(bad))}])
 
     return itertools.cycle([upload, stream, confuse, colour])
 

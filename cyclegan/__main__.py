@@ -56,7 +56,7 @@ def convert(
     `accelerate launch -m cyclegan convert ...` divides the files among GPUs and machines. See docs/convert.md.
 
     Args:
-        inputs: Pictures, videos (m4v, mkv, mov, mp4, webm), and folders, which are searched with their subfolders.
+        inputs: Pictures, videos (3gp, avi, m4v, mkv, mov, mp4, webm), and folders with their subfolders.
         to: What to make: a sketch of each photo, or a photo of each sketch.
         out: Folder for the results, PNG files and videos with the names and subfolders of the inputs. Existing files
             are left alone.

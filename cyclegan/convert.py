@@ -1,6 +1,5 @@
 """Convert files. Threads read and write in parallel, and `accelerate launch` divides the files among processes."""
 
-import errno
 import os
 import sys
 import time
@@ -22,7 +21,7 @@ from .data.sources import DataError, find_images
 from .directions import Direction
 from .extras import extra, launching
 from .faces import LARGEST, Frame, Framing, check_size, frame
-from .files import atomic
+from .files import FULL, atomic, readable
 from .images import ENDINGS, ImageError, open_image
 from .palette import ChoiceError
 from .pipeline import BATCH, FaceSketchPipeline
@@ -139,9 +138,7 @@ def _work(
 
 
 def _unwritten(target: Path, error: OSError) -> str:
-    if error.errno == errno.ENOSPC:  # and there is no room for the others either
-        raise error
-    return f"{target} cannot be written: {error.strerror or error}."
+    return f"{target} cannot be written: {error.strerror or error}.{' Make room.' if error.errno in FULL else ''}"
 
 
 def _convert_pictures(
@@ -175,6 +172,8 @@ def _convert_pictures(
                 with atomic(target) as beside:
                     one.turn_back(result).save(beside, "PNG", compress_level=1)  # a third of the time, a tenth larger
             except OSError as error:
+                if error.errno in FULL:  # for so little; and there is no room for the others either
+                    raise
                 failed.append(_unwritten(target, error))
         return failed, faceless
 
@@ -220,7 +219,9 @@ def make_plan(inputs: tuple[Path, ...], out: Path) -> Plan:
         DataError: there is nothing to do, or `out` is a file. OSError: `out` cannot be made.
     """
     plan = Plan()
-    alone = inputs[0] if len(inputs) == 1 and not inputs[0].is_dir() else None
+    if "\0" in str(out):
+        raise DataError(f"--out must be a folder; got {readable(out)}, which holds a NUL.")
+    alone = inputs[0] if len(inputs) == 1 and not os.path.isdir(inputs[0]) else None  # noqa: PTH112
     named = alone is not None and out.suffix.lower() == _ending(alone).lower() and not out.is_dir()
     if not named and (out.is_file() or (out.suffix.lower() in (*ENDINGS, *FORMATS) and not out.is_dir())):
         raise DataError(f"--out must be a folder, because each input makes a file; got {out}, which looks like a file.")
@@ -228,7 +229,9 @@ def make_plan(inputs: tuple[Path, ...], out: Path) -> Plan:
     found: list[Job] = []
     passed: list[Path] = []
     for given in inputs:
-        if given.is_dir():
+        if "\0" in str(given):  # which no other error of a path tells apart from a mistake of ours
+            plan.problems.append(f"{readable(given)} cannot be read: no path holds a NUL.")
+        elif os.path.isdir(given):  # noqa: PTH112, since it may lie in a closed folder, which pathlib raises for
             inside = out.resolve() != given.resolve() and out.resolve().is_relative_to(given.resolve())
             for source in find_images(given, FORMATS, plan.problems, passed):
                 if not (inside and source.resolve().is_relative_to(out.resolve())):

@@ -102,6 +102,8 @@ def _open(source: Openable, name: str, size: int, limit: int, apart: bool) -> Im
     if isinstance(source, Image.Image):
         _check_size(source.size, name, limit)
         return _to_rgb(_turn(source, _tagged_orientation(source)))
+    if not isinstance(source, bytes) and "\0" in str(source):
+        raise ImageError(f"{name!r} cannot be read: no path holds a NUL.")
     content = source if isinstance(source, bytes) else Path(source).read_bytes()
     if not content:
         raise ImageError(f"{name} is empty. Save or download it again.")

@@ -12,6 +12,7 @@ from functools import cache
 from io import TextIOWrapper
 from pathlib import Path
 
+FULL = {errno.ENOSPC, errno.EDQUOT}
 LEFT = 3600  # seconds after which nobody is still writing what nobody has written to
 
 
@@ -34,14 +35,24 @@ def atomic(target: Path) -> Iterator[Path]:
             _flush(path)
         _place(partial, target)
         _flush(target.parent)
-    except BaseException:
-        _remove(partial)
+    except BaseException as error:
+        if isinstance(error, OSError):
+            _name(error, partial, target)
+        with suppress(OSError):
+            _remove(partial)
         raise
 
 
 def _beside(target: Path, kind: str = "partial") -> Path:
     # Not the target's name and more, since that may be as long as a name can be
     return target.with_name(f".{os.getpid()}-{secrets.token_hex(8)}.{kind}")
+
+
+def _name(error: OSError, partial: Path, target: Path) -> None:
+    """Let an error of the file system name the file that was asked for. That of a write names none."""
+    name = str(error.filename or partial)
+    if error.errno and name.startswith(str(partial)):
+        error.filename, error.filename2 = f"{target}{name.removeprefix(str(partial))}", None
 
 
 def _place(partial: Path, target: Path) -> None:
@@ -88,7 +99,7 @@ def _flush(path: Path) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        if path.is_file() and error.errno in (errno.EIO, errno.ENOSPC, errno.EDQUOT):
+        if path.is_file() and error.errno in (errno.EIO, *FULL):
             raise
 
 
@@ -120,14 +131,31 @@ def explain(error: OSError) -> str:
     """What the file system refused, in a sentence with what to do."""
     name = readable(error.filename2 or error.filename or "")
     what = f"{name}: {error.strerror}." if name else f"{error.strerror or error}."
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in FULL:
         return f"{what} Make room or choose another folder to write to; what is already written is kept."
     return what
 
 
+@contextmanager
+def kept_in_cache(what: str, failed: type[Exception]) -> Iterator[None]:
+    """Say in a sentence that something cannot be stored in the cache, and that the cache may be elsewhere.
+
+    Args:
+        what: the subject of the sentence, in the plural. failed: what is raised in place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        advice = "Make room there, or set" if error.errno in FULL else "Set"
+        raise failed(
+            f"{what} cannot be stored in {cache_folder()}: {error.strerror or error}. "
+            f"{advice} CYCLEGAN_CACHE to a folder elsewhere."
+        ) from None
+
+
 def readable(path: str | Path) -> str:
     """A path as it can be printed and written, whatever bytes its name is made of."""
-    return str(path).encode(errors="backslashreplace").decode()
+    return str(path).encode(errors="backslashreplace").decode().replace("\0", "\\0")
 
 
 def print_anything() -> None:

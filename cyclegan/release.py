@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from .directions import Direction
-from .files import atomic, is_text, readable
+from .files import FULL, atomic, is_text, readable
 from .hub.client import HTTP_ERRORS, one_line, split_revision
 from .networks import Generator, Padding, Upsample
 from .palette import PALETTE_SIZE
@@ -41,7 +41,7 @@ CHOICES = {
     "palette": (False, True),
 }
 MOST_STYLES = 64
-NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG}
+UNWRITABLE = FULL | {errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG}
 
 
 class WeightsError(ValueError):
@@ -146,9 +146,10 @@ def _download(repo: str, revision: str | None, name: str, options: dict[str, Any
     except EntryNotFoundError:
         raise WeightsError(f"{repo} has no {name}, so it is not a complete face-sketch release.") from None
     except HTTP_ERRORS as error:
-        if isinstance(error, OSError) and error.errno in NO_ROOM:
+        if isinstance(error, OSError) and error.errno in UNWRITABLE:
+            advice = "Free some space, or set" if error.errno in FULL else "Set"
             raise WeightsError(
-                f"{repo} cannot be written to the cache ({error}). Free some space, or set HF_HOME to another folder."
+                f"{repo} cannot be written to the cache ({error}). {advice} HF_HOME to another folder."
             ) from None
         if isinstance(error, HfHubHTTPError) and error.response.status_code in (401, 403):
             raise WeightsError(f"Your token has no access to {repo}: {one_line(error)}") from None
@@ -265,9 +266,9 @@ def load_generator(config: dict[str, Any], path: Path) -> Generator:
                     raise WeightsError(f"{path}: the tensor {name} holds NaN or infinite numbers.")
     except FileNotFoundError:
         raise WeightsError(f"{path} is missing, so the release is incomplete. Download it again.") from None
-    except PermissionError as error:
-        raise WeightsError(f"{path} cannot be read: {error.strerror}.") from None
-    except (SafetensorError, OSError) as error:
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except SafetensorError as error:
         raise WeightsError(f"{path} is damaged ({error}). Download the release again.") from None
     generator.load_state_dict(filled, assign=True)
     return generator

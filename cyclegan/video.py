@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 # FFmpeg's name of each format. FFmpeg must not guess, since some formats are lists of other files to open
-FORMATS = {".m4v": "mp4", ".mkv": "matroska", ".mov": "mov", ".mp4": "mp4", ".webm": "webm"}
+FORMATS = {
+    ".3gp": "3gp", ".avi": "avi", ".m4v": "mp4", ".mkv": "matroska", ".mov": "mov", ".mp4": "mp4", ".webm": "webm",
+}  # fmt: skip
+# Where FFmpeg's own choice is a codec of few sizes, or one that knows no `crf`
+CODECS = {"3gp": ("libx264", {"crf": "18"}), "avi": ("mpeg4", {"b": "8M"})}
 
 NOISE = 3 / 127.5  # pixels of a still camera change by less than this, averaged over WINDOW x WINDOW pixels
 WINDOW = 5
@@ -77,9 +81,13 @@ def convert_video(
         from av.codec.context import Flags
     form = FORMATS[source.suffix.lower()]
     try:
+        with source.open("rb") as file:  # FFmpeg calls what it cannot read invalid
+            file.read(1)
         film = av.open(source, format=form)
     except FileNotFoundError:
         raise ImageError(f"{source} does not exist.") from None
+    except OSError as error:
+        raise ImageError(f"{source} cannot be read: {error.strerror}.") from None
     except av.FFmpegError as error:
         raise ImageError(_damaged(source, error)) from None
     with film, atomic(target) as partial, av.open(partial, "w", format=form) as made:
@@ -87,7 +95,8 @@ def convert_video(
             raise ImageError(f"{source} contains no video.")
         video = film.streams.video[0]
         video.thread_type = "AUTO"
-        coded = cast("VideoStream", made.add_stream(made.default_video_codec, video.average_rate, {"crf": "18"}))
+        codec, quality = CODECS.get(form, (made.default_video_codec, {"crf": "18"}))
+        coded = cast("VideoStream", made.add_stream(codec, video.average_rate, quality))
         coded.codec_context.time_base = video.time_base  # type: ignore[assignment]  # None is for streams not begun
         coded.codec_context.flags |= Flags.frame_duration  # the last frame's too is not guessed
         sounds: dict[int, AudioStream] = {}
@@ -99,15 +108,18 @@ def convert_video(
         steady = Steady()
         frames: list[VideoFrame] = []
         packets: list[Packet] = []
+        last = -1
 
         def convert() -> None:
+            nonlocal last
             images = [_upright(frame, video, source, size) for frame in frames]
             for frame, image, result in zip(frames, images, run(images), strict=True):
                 picture = steady(image, result)
                 if not coded.codec_context.is_open:
                     coded.width, coded.height, coded.pix_fmt = picture.width, picture.height, "yuv420p"
                 shown = av.VideoFrame.from_image(ImageOps.pad(picture, (coded.width, coded.height)))
-                shown.pts, shown.time_base, shown.duration = frame.pts, frame.time_base, frame.duration
+                last = last + 1 if frame.pts is None else max(frame.pts, last + 1)  # AVI knows only the order
+                shown.pts, shown.time_base, shown.duration = last, frame.time_base, frame.duration
                 made.mux(coded.encode(shown))
                 bar.update()
             for packet in packets:  # after a frame, since the sizes must be known when the file begins
@@ -170,6 +182,8 @@ def _read(
 
 
 def _damaged(source: Path, error: "FFmpegError") -> str:
+    if isinstance(error, OSError):
+        return f"{source} cannot be read: {error.strerror}."
     return f"{source} is damaged, cut off or not a {source.suffix[1:]} video ({error.strerror}). Get a new copy."
 
 

@@ -14,7 +14,7 @@ from conftest import ROOT, run
 from forked import run_forked
 from PIL import Image
 
-from benchmarks import blind, condition, faces, kinds, options, soak
+from benchmarks import attacks, blind, condition, faces, kinds, options, soak
 from benchmarks.compare_losses import largest_differences
 from benchmarks.load import picture
 from cyclegan import FaceSketchPipeline
@@ -68,7 +68,7 @@ def test_the_inference_benchmark_prints_a_row_for_each_model_size_and_engine(rel
 def test_the_soak_counts_what_visitors_get_while_others_misbehave(
     app_url: str, release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(soak, "bad_pictures", lambda: [b"<svg/>", b"II*\\0", b""])  # the real ones take minutes
+    monkeypatch.setattr(soak, "BAD", {"svg": lambda: b"<svg/>", "empty": bytes})  # the real ones take minutes
     pipe = FaceSketchPipeline.from_pretrained(release, device="cpu")
     made = [pipe.photo_to_sketch(picture(number)) for number in range(2)]
     expected = np.stack([np.asarray(one, np.float32) for one in made])
@@ -78,6 +78,16 @@ def test_the_soak_counts_what_visitors_get_while_others_misbehave(
     assert report["bad_requests"] >= 4
     assert (report["wrong"], report["errors"]) == (0, [])
     assert report["at_start"].keys() == {"memory_mb", "memory_mb_with_children", "descriptors", "files"}
+
+
+def test_who_sends_bad_pictures_keeps_nobody_waiting(app_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the pictures that are quickly made; the benchmark has the others."""
+    quick = ("EPS program named .png", "WebP of 38 bytes", "BMP of 9990 x 9990, run lengths", "TIFF with 20 GB of tags")
+    monkeypatch.setattr(attacks, "BAD", {name: attacks.BAD[name] for name in quick})
+    rows = asyncio.run(attacks.table(app_url, answers=3))
+    assert [row["way"] for row in rows] == ["upload", "stream"] * len(quick)
+    for row in rows:
+        assert row["median_s"] < max(1, 4 * row["idle_s"]), row
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs the history of the repository")

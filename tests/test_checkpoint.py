@@ -114,6 +114,17 @@ def test_a_share_that_brings_no_folder_to_the_disk_can_be_written_to(
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_an_error_names_what_was_asked_for_and_not_the_temporary_file(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=rf"{tmp_path}/file'$"), atomic(tmp_path / "file") as partial:
+        partial.symlink_to("/dev/full")
+        partial.write_text("more than fits")
+    with pytest.raises(OSError, match=rf"{tmp_path}/folder/a'$"), atomic(tmp_path / "folder") as partial:
+        (partial / "a").open("w")
+    with pytest.raises(OSError, match=r"'/other'$"), atomic(tmp_path / "file") as partial:
+        Path("/other").read_text()
+    assert not [*tmp_path.iterdir()]
+
+
 def test_only_a_full_disk_is_answered_with_make_room() -> None:
     assert "Make room" in explain(OSError(errno.ENOSPC, "No space left on device"))
     for number in (errno.EACCES, errno.ENAMETOOLONG, errno.EROFS, errno.EIO, errno.EFBIG, errno.ENOENT):

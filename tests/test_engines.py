@@ -133,6 +133,16 @@ def test_a_cache_that_cannot_be_written_is_no_obstacle(
     assert choose(generator, 32)[0] in ENGINES
 
 
+def test_an_engine_that_needs_the_cache_says_where_it_may_be(
+    generator: Generator, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (cache / "file").write_text("")
+    monkeypatch.setenv("CYCLEGAN_CACHE", str(cache / "file"))
+    words = r"The files that an engine is made of cannot be stored in .*file: Not a directory\. Set CYCLEGAN_CACHE"
+    with pytest.raises(EngineError, match=words):
+        build("onnxruntime", generator, 32)
+
+
 def test_an_unknown_engine_is_a_sentence(generator: Generator) -> None:
     with pytest.raises(EngineError, match=r"engine must be one of auto, torch, .*onnxruntime; got 'abacus'"):
         build("abacus", generator, 32)

@@ -1,6 +1,8 @@
+import errno
 import hashlib
 import os
 import re
+import resource
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -14,8 +16,10 @@ from PIL import Image
 
 from cyclegan import FaceSketchPipeline
 from cyclegan.data.sources import DataError
+from cyclegan.directions import Direction
 from cyclegan.engines import export as exporting
 from cyclegan.engines.build import EngineError
+from cyclegan.engines.onnx import to_onnx
 from cyclegan.images import to_tensor
 
 
@@ -84,6 +88,18 @@ def test_a_file_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(EngineError, match=r"photo_to_sketch\.onnx differs from torch by nan, over the limit of 0\.001"):
         exporting.export(make_pipeline(), "onnx", tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+def test_why_openvino_cannot_write_is_told(tmp_path: Path) -> None:
+    """Its own words name no cause."""
+    to_onnx(make_pipeline().generators[Direction.PHOTO_TO_SKETCH], tmp_path / "a.onnx")
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, unlimited[1]))
+    try:
+        with pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
+            exporting._to_openvino(tmp_path / "a.onnx")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
 
 
 def test_nothing_is_written_over(tmp_path: Path, release: Path) -> None:

@@ -160,6 +160,42 @@ def test_interrupted_within_an_epoch_it_loses_nothing_that_was_saved(
     assert [row[0] for row in losses(output)] == [1, 2, 3, 4, 5, 6]
 
 
+PHASES = {
+    "before the first step": ("train_accelerate", "read_data", signal.SIGTERM, 1),
+    "while the cache is made": ("cyclegan.data.cache.Pictures", "_decode", signal.SIGHUP, 1),
+    "while a release is scored": ("cyclegan.training.epoch", "mean_figures", signal.SIGINT, 4),
+    "while a state is saved": ("cyclegan.training.state", "save", signal.SIGTERM, 4),
+}
+INTERRUPTED_IN = """
+import os, pydoc
+import train_accelerate
+place = pydoc.locate("PLACE")
+function, calls = place.NAME, []
+def interrupted(*arguments):
+    if not calls:
+        calls.append(os.kill(os.getpid(), SIGNAL))
+    return function(*arguments)
+place.NAME = interrupted
+train_accelerate.main()
+"""
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_signal_is_heard_whatever_training_is_doing(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: str
+) -> None:
+    place, name, number, saved = PHASES[phase]
+    script = tmp_path / "interrupted.py"
+    script.write_text(INTERRUPTED_IN.replace("PLACE", place).replace("NAME", name).replace("SIGNAL", str(int(number))))
+    flags = ("--data", dataset, "--output", tmp_path / "run", *TINY, "--max-steps", "6")
+    result = run_forked(script, *flags, env=FOUND | {"CYCLEGAN_CACHE": str(tmp_path / "cache")})
+    assert result.returncode == 0, result.stderr
+    assert f"Stopped after step {saved}. The state is saved" in result.stdout
+    assert [load_state(path)[0] for path in list_states(tmp_path / "run/states")] == [saved]
+    assert (tmp_path / "run/epoch-0001").is_dir() == (saved == 4)
+    assert not [*tmp_path.rglob("*.partial")]
+
+
 @pytest.mark.parametrize("mark", ["samples.png$", "states/.*partial$"])
 def test_killed_while_saving_it_goes_on_from_the_state_before(
     dataset: Path, tmp_path: Path, uninterrupted: Path, mark: str

@@ -13,6 +13,7 @@ import threading
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 
 import numpy as np
 import PIL
@@ -20,7 +21,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..files import cache_folder
+from ..files import cache_folder, kept_in_cache
 from ..images import ImageError, crop_square, to_tensor
 from .sources import DataError, Source
 
@@ -44,15 +45,13 @@ class Pictures:
         self.shape = (count, 3, size, size)
         key = hashlib.sha256(repr((VERSION, PIL.__version__, source.fingerprint, count, size)).encode())
         path = cache_folder() / f"{key.hexdigest()[:24]}.pixels"
-        try:
+        with self._stored():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.open("ab").close()
             os.truncate(path, count * (4 + 3 * size * size))  # all holes at first; a file that is there stays as it is
             self._file = path.open("r+b", buffering=0)
             if hasattr(os, "posix_fallocate"):  # a full tmpfs kills who reads a hole through a memory map
                 os.posix_fallocate(self._file.fileno(), 0, 4 * count)
-        except OSError as error:
-            raise self._disk_error(error) from None
         self._marks = np.memmap(path, np.uint32, "r", shape=(count,))
         self._pixels = np.memmap(path, np.uint8, "r", offset=4 * count, shape=self.shape)
         self._readable: list[bool | None] = [None] * count  # as far as this process knows
@@ -112,20 +111,13 @@ class Pictures:
 
     def _write(self, position: int, content: bytes) -> None:
         # Not through the memory map, where a full disk is no error but a signal that kills
-        try:
-            with self._writing:
-                self._file.seek(position)
-                if self._file.write(content) < len(content):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        except OSError as error:
-            raise self._disk_error(error) from None
+        with self._stored(), self._writing:
+            self._file.seek(position)
+            if self._file.write(content) < len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    def _disk_error(self, error: OSError) -> DataError:
-        advice = "Make room there, or set" if error.errno == errno.ENOSPC else "Set"
-        return DataError(
-            f"The decoded pictures of {self.source.title} cannot be stored in {cache_folder()}: {error.strerror}. "
-            f"{advice} CYCLEGAN_CACHE to a folder elsewhere."
-        )
+    def _stored(self) -> AbstractContextManager[None]:
+        return kept_in_cache(f"The decoded pictures of {self.source.title}", DataError)
 
 
 def _checksum(pixels: np.ndarray) -> int:

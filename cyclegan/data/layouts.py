@@ -46,6 +46,8 @@ class DataSet:
     swap_domains: bool = False
 
     def __post_init__(self) -> None:
+        if "\0" in self.data:
+            raise DataError(f"--data must be a folder or hf:NAME; got {readable(self.data)}, which holds a NUL.")
         if bool(self.photos) != bool(self.sketches):
             raise DataError("--photos and --sketches must be used together. Pass a pattern for each.")
         if self.data.startswith("hf:") and self.photo_column == self.sketch_column:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..devices import has_bf16
 from ..extras import extra
-from ..files import atomic, cache_folder
+from ..files import atomic, cache_folder, kept_in_cache
 from ..images import pad_to_multiple
 from ..networks import Generator
 from .onnx import quantise, sample, to_onnx
@@ -27,6 +27,7 @@ from .rewrite import rewrite
 Engine = Callable[..., Tensor]  # called with the pictures, and a condition or None
 EngineName = Literal["torch", "torch-bf16", "compile", "openvino", "openvino-bf16", "openvino-int8", "onnxruntime"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
+MADE = "The files that an engine is made of"
 CALIBRATION = 16  # pictures that int8 takes its ranges from
 
 
@@ -43,7 +44,8 @@ def build(name: str, generator: Generator, size: int) -> Engine:
         size: the working size in pixels. The engine is fastest at this size, and 8 bits are calibrated at it.
 
     Raises:
-        EngineError: there is no such engine, its package is missing, or the processor does not support it.
+        EngineError: there is no such engine, its package is missing, the processor does not support it, or the cache
+            cannot be written.
     """
     if name not in ENGINES:
         raise EngineError(f"engine must be one of auto, {', '.join(ENGINES)}; got {name!r}.")
@@ -145,7 +147,7 @@ def _onnx(generator: Generator) -> Path:
     """Return the ONNX file of a generator in the cache, and make it if needed."""
     path = folder_of(generator) / "generator.onnx"
     if not path.exists():
-        with atomic(path) as partial:
+        with kept_in_cache(MADE, EngineError), atomic(path) as partial:
             to_onnx(generator, partial)
     return path
 
@@ -153,7 +155,7 @@ def _onnx(generator: Generator) -> Path:
 def _int8(generator: Generator, size: int) -> Path:
     path = folder_of(generator) / f"int8-{size}.onnx"
     if not path.exists():
-        with atomic(path) as partial:
+        with kept_in_cache(MADE, EngineError), atomic(path) as partial:
             quantise(_onnx(generator), partial, pad_to_multiple(sample(CALIBRATION, size), generator.multiple))
     return path
 

@@ -133,7 +133,11 @@ def calibration(pipe: FaceSketchPipeline, data: Path | None) -> dict[Direction, 
 def _to_openvino(path: Path) -> None:
     import openvino
 
-    openvino.save_model(openvino.Core().read_model(path), path.with_suffix(".xml"), compress_to_fp16=False)
+    try:
+        openvino.save_model(openvino.Core().read_model(path), path.with_suffix(".xml"), compress_to_fp16=False)
+    except RuntimeError as error:
+        path.with_suffix(".bin").write_bytes(path.read_bytes())  # fails in its turn, and with the cause
+        raise EngineError(f"OpenVINO cannot write {path.stem}.xml: {error}") from None
     path.unlink()
 
 

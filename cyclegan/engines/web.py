@@ -17,7 +17,7 @@ import torch
 from ..directions import Direction
 from ..extras import extra
 from ..faces import load_finder
-from ..files import atomic, cache_folder
+from ..files import atomic, cache_folder, kept_in_cache
 from ..networks import Generator
 from ..pipeline import FaceSketchPipeline
 from .build import EngineError
@@ -171,7 +171,11 @@ def fetch_runtime() -> Path:
     if base64.b64encode(hashlib.sha512(package).digest()).decode() != INTEGRITY:
         raise EngineError(f"{url} is not the pinned onnxruntime-web {RUNTIME}. Pass its dist folder with --runtime.")
     wanted = {name for module, binary in ENGINES.values() for name in (module, f"{binary}.mjs", f"{binary}.wasm")}
-    with atomic(target) as partial, tarfile.open(fileobj=io.BytesIO(package)) as archive:
+    with (
+        kept_in_cache(f"The files of onnxruntime-web {RUNTIME}", EngineError),
+        atomic(target) as partial,
+        tarfile.open(fileobj=io.BytesIO(package)) as archive,
+    ):
         partial.mkdir()
         for member in archive:
             name = member.name.removeprefix("package/dist/")

@@ -1,6 +1,5 @@
 """What keeps a run from harm: its folder is its own, signals end it in order, and what cannot work fails at once."""
 
-import errno
 import os
 import re
 import signal
@@ -18,7 +17,7 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from accelerate.utils import parse_flag_from_env
 from filelock import FileLock, Timeout
 
-from ..files import is_text, readable
+from ..files import FULL, is_text, readable
 from . import TrainingError
 
 NO_MEMORY = re.compile(
@@ -40,7 +39,7 @@ def own(output: Path) -> Iterator[None]:
         TrainingError: another run uses the folder, or it cannot be written.
     """
     if not is_text(output):
-        raise TrainingError(f"--output must be a UTF-8 name; got {readable(output)}. Choose another one.")
+        raise TrainingError(f"--output must be a UTF-8 name without NUL; got {readable(output)}. Choose another one.")
     try:
         output.mkdir(parents=True, exist_ok=True)
         for folder in (output, output / "states"):
@@ -122,7 +121,7 @@ def disk_errors(output: Path, step: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        room = "Free some space. " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        room = "Free some space. " if error.errno in FULL else ""
         raise TrainingError(
             f"Step {step} could not be saved in {output}: {error}. Everything saved earlier is intact. "
             f"{room}Continue with --resume."
