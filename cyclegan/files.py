@@ -52,7 +52,7 @@ def _name(error: OSError, partial: Path, target: Path) -> None:
     """Let an error of the file system name the file that was asked for. That of a write names none."""
     name = str(error.filename or partial)
     if error.errno and name.startswith(str(partial)):
-        error.filename, error.filename2 = f"{target}{name.removeprefix(str(partial))}", None
+        error.filename = f"{target}{name.removeprefix(str(partial))}"
 
 
 def _place(partial: Path, target: Path) -> None:
