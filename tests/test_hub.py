@@ -472,6 +472,9 @@ def test_a_space_that_was_made_otherwise_is_not_touched(hub: HubServer, tmp_path
 def test_a_space_of_no_weights_or_of_somebody_else_is_refused(hub: HubServer) -> None:
     with pytest.raises(HubError, match=r"ann/demo could not be updated with ann/none: .*Not Found"):
         deploy("ann/demo", "ann/none")
+    for space, weights in (("ann/my demo", REPO), ("ann/demo", "ann/faces\0")):
+        with pytest.raises(HubError, match=r"could not be updated with .*: Repo id must"):
+            deploy(space, weights, dry_run=space != "ann/demo")
     assert not hub.repos
     hub.create(REPO, private=True)
     assert "secret HF_TOKEN" in deploy("ann/demo", REPO)[-2]

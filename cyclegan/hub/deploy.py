@@ -10,6 +10,7 @@ from huggingface_hub.errors import EntryNotFoundError, HFValidationError, Reposi
 from ..directions import Direction
 from .client import HTTP_ERRORS, HubError, one_line, split_revision, writable
 
+ERRORS: tuple[type[Exception], ...] = (*HTTP_ERRORS, HFValidationError)
 MARK = "cyclegan-deploy"  # the tag of a Space that was made here
 
 
@@ -51,7 +52,7 @@ def deploy(space: str, weights: str, dry_run: bool = False, private: bool = Fals
         content: dict[str, Path | bytes] = {name: root / name for name in sorted(names)}
         content["README.md"] = _front_page(root / "README.md", repo, preload=not hidden)
         commit = _replace_files(api, space, content, "Update the app")
-    except (*HTTP_ERRORS, HFValidationError) as error:
+    except ERRORS as error:
         raise HubError(f"{space} could not be updated with {repo}: {one_line(error)}") from None
     if commit != before:
         done.append(f"Files committed as {commit[:7]}")
@@ -110,7 +111,7 @@ def deploy_static(
         _see_that_it_is_ours(api, space, replace)
         before = api.space_info(space).sha
         commit = _replace_files(api, space, files, "Update the page")
-    except (*HTTP_ERRORS, HFValidationError) as error:
+    except ERRORS as error:
         raise HubError(f"{space} could not be brought up to date: {one_line(error)}") from None
     done = [f"Files committed as {commit[:7]}"] if commit != before else ["Nothing to do"]
     return [*done, f"{api.endpoint}/spaces/{space}"]
