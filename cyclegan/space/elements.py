@@ -38,7 +38,9 @@ HEAD = f"""<script>{{
 # Text and its ground differ by 4.5 to 1 at least (WCAG 2.2, 1.4.3)
 THEME = gr.themes.Soft(primary_hue="indigo", neutral_hue="stone", font="sans-serif", font_mono="monospace").set(
     color_accent="*primary_600", block_label_text_color="*primary_700", block_title_text_color="*primary_700",
-    button_primary_background_fill="*primary_600", checkbox_label_background_fill_selected="*primary_600",
+    button_primary_background_fill="*primary_600", button_primary_background_fill_hover="*primary_700",
+    button_primary_background_fill_hover_dark="*primary_700",
+    checkbox_border_color="*neutral_500", checkbox_border_color_dark="*neutral_400", checkbox_label_background_fill_selected="*primary_600",
     checkbox_background_color_selected="*primary_600", body_text_color_subdued="*neutral_600",
     body_text_color_subdued_dark="*neutral_300",
     link_text_color_dark="*primary_300", link_text_color_hover_dark="*primary_200",
