@@ -157,7 +157,7 @@ def measure(page: Page, pipe: FaceSketchPipeline, folder: Path, options: Options
         draft = folder / "plain.onnx"
         to_onnx(generator, draft)
         model = pack(draft.read_bytes(), folder, f"models/plain-{direction}")
-        plain[direction] = {"model": model, "multiple": generator.multiple, "conditions": 0}
+        plain[direction] = directions[direction] | {"model": model}
     rows = []
     for direction, generator in pipe.generators.items():
         for size in options.sizes:
