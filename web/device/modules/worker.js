@@ -144,7 +144,7 @@ const convert = async ({ direction, image, width = image.width, height = image.h
     paste(made, frames.map(({ square }) => square), results.map((one) => one.made));
   }
   return {
-    made: toImage(made), given: toImage(given), kind: results[0].kind,
+    made: toImage(made), given: framing && toImage(given), kind: results[0].kind,
     found, faces, frames: frames.map(({ square, tilt }) => ({ square, tilt })), milliseconds: performance.now() - since,
   };
 };
@@ -163,7 +163,8 @@ self.onmessage = ({ data }) => {
   last = last.then(async () => { // one after the other
     try {
       const answer = await kinds[data.kind](data);
-      postMessage({ id: data.id, ...answer });
+      const images = [answer?.made, answer?.given].filter(Boolean); // they move, or Live would fill the memory with copies
+      postMessage({ id: data.id, ...answer }, images.map((image) => image.data.buffer));
     } catch (error) {
       const { key, detail } = explain(error);
       postMessage({ id: data.id, problem: { key, detail } });
