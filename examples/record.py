@@ -1,23 +1,27 @@
-"""Record the README's picture of Draw: `python -m examples.record`. Repeat it when the app or its weights have changed.
+"""Record the README's picture of the pages: `python -m examples.record`. Repeat it when the app or the weights change.
 
-The real app runs in Chromium. The mouse draws a face stroke by stroke, and screenshots of the page become the frames.
+The real app runs in Chromium: a photo becomes a sketch, the mouse draws a face stroke by stroke, and a drawn face moves
+before the camera. Screenshots of the page become the frames.
 """
 
 import io
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tyro
 from PIL import Image
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
 
-from benchmarks.live import FLAGS, find_chromium
+from benchmarks.live import film, find_chromium
 from benchmarks.running import running_app
 
 from .make import smooth
 
 HERE = Path(__file__).parent
+SIDES: Any = {"width": 1280, "height": 820}
 PENS = {"fine": 4, "broad": 9}  # the value of the page's slider
 # Pen and points of each stroke, on a sheet whose sides run from 0 to 1
 STROKES: list[tuple[str, list[tuple[float, float]]]] = [
@@ -47,48 +51,82 @@ STROKES: list[tuple[str, list[tuple[float, float]]]] = [
 ]  # fmt: skip
 
 
-def main(out: Path = HERE.parent / "docs/draw.webp", width: int = 640) -> None:
-    """Write an animated picture of Draw, under 2 MB.
+def main(out: Path = HERE.parent / "docs/pages.webp", width: int = 760) -> None:
+    """Write an animated picture of three pages, under 2 MB.
 
     Args:
         out: The picture, WebP or GIF.
         width: Of the picture, in pixels.
     """
     frames: list[Image.Image] = []
+    times: list[int] = []  # milliseconds
     with (
         tempfile.TemporaryDirectory() as folder,
         running_app("", Path(folder)) as (url, _),
         sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS) as browser,
-    ):
-        page = browser.new_page(viewport={"width": 900, "height": 700})
-        page.goto(url)
-        page.get_by_role("tab", name="Draw").click(timeout=60_000)
-        pad, stage = page.locator(".pad"), page.locator("[role=tabpanel]:visible .stage")
-        box = pad.bounding_box()
-        assert box
+        playwright.chromium.launch(
+            executable_path=find_chromium(), args=film(Path(folder) / "film.mjpeg")
+        ) as browser,
+    ):  # fmt: skip
+        page = browser.new_page(viewport=SIDES, permissions=["camera"])
+        page.set_default_timeout(60_000)
 
-        def photograph() -> None:
-            frame = Image.open(io.BytesIO(stage.screenshot())).convert("RGB")
-            frames.append(frame.resize((width, round(width * frame.height / frame.width)), Image.Resampling.LANCZOS))
+        def photograph(milliseconds: int) -> None:
+            frame = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+            height = round(width * frame.height / frame.width)
+            frames.append(frame.resize((width, height), Image.Resampling.LANCZOS))
+            times.append(milliseconds)
 
-        for pen, points in STROKES:
-            page.locator(".size").fill(str(PENS[pen]))
-            path = smooth(np.array(points)) * (box["width"], box["height"]) + (box["x"], box["y"])
-            page.mouse.move(*path[0])
-            page.mouse.down()
-            for number, (x, y) in enumerate(path):
-                page.mouse.move(x, y)
-                if number % 16 == 15:
-                    photograph()
-            page.mouse.up()
-            page.wait_for_timeout(150)  # the photo of the last piece arrives
-            photograph()
-        page.wait_for_timeout(500)
-        photograph()
-    times = [1000, *[90] * (len(frames) - 1), 1500]  # milliseconds; the finished face comes first, too
-    frames[-1].save(out, save_all=True, append_images=frames, duration=times, loop=0, quality=60, method=6)
+        page.goto(f"{url}?__theme=light")
+        page.wait_for_selector(".settled", state="attached")
+        sketch_a_photo(page, photograph)
+        draw(page, photograph)
+        look_into_the_camera(page, photograph)
+    frames[0].save(out, save_all=True, append_images=frames[1:], duration=times, loop=0, quality=60, method=6)
     print(f"{out}: {len(frames)} frames, {out.stat().st_size / 2**20:.1f} MiB")
+
+
+def sketch_a_photo(page: Page, photograph: Callable[[int], None]) -> None:
+    photograph(700)
+    page.get_by_role("button", name="clara").first.click()
+    page.locator(".result img.fixed").first.wait_for()
+    page.wait_for_timeout(1000)
+    photograph(900)
+    line = page.locator(".slider-wrap .outer").first
+    line.focus()
+    for key in [*["ArrowRight"] * 8, *["ArrowLeft"] * 16]:
+        line.press(key)
+        photograph(60)
+    photograph(900)
+
+
+def draw(page: Page, photograph: Callable[[int], None]) -> None:
+    page.get_by_role("tab", name="Draw").click()
+    page.mouse.move(0, 0)
+    photograph(500)
+    box = page.locator(".pad").bounding_box()
+    assert box
+    for pen, points in STROKES:
+        page.locator(".draw .size").fill(str(PENS[pen]))
+        path = smooth(np.array(points)) * (box["width"], box["height"]) + (box["x"], box["y"])
+        page.mouse.move(*path[0])
+        page.mouse.down()
+        for x, y in path:
+            page.mouse.move(x, y)
+        page.mouse.up()
+        page.wait_for_timeout(300)  # the photo of the last piece arrives
+        photograph(110)
+    page.wait_for_timeout(500)
+    photograph(1500)
+
+
+def look_into_the_camera(page: Page, photograph: Callable[[int], None]) -> None:
+    page.get_by_role("tab", name="Live").click()
+    page.get_by_role("button", name="Start the camera").click()
+    page.locator(".oval.fits").wait_for()
+    for _ in range(12):
+        page.wait_for_timeout(100)
+        photograph(120)
 
 
 if __name__ == "__main__":

@@ -712,6 +712,14 @@ def test_the_app_converts_on_the_device_where_that_is_chosen(
     panel.get_by_label("On this device").uncheck()  # which converts the picture anew
     expect(result).not_to_have_attribute("src", re.compile("^data:"), timeout=PATIENCE)
     assert asked
+    panel.get_by_label("On this device").check()
+    expect(result).to_have_attribute("src", re.compile("^data:"), timeout=PATIENCE)
+    panel.get_by_role("button", name=TEXTS[f"send_{direction.split('_')[-1]}"]).click()
+    (other,) = set(DIRECTIONS) - {direction}
+    expect(page.locator(f"[role=tab][data-tab-id={other}]")).to_have_attribute(
+        "aria-selected", "true", timeout=PATIENCE
+    )
+    expect(page.locator(".shown .image-frame img:visible")).to_be_visible(timeout=PATIENCE)
 
 
 def shown(image: Locator) -> Image.Image:

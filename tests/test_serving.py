@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import ROOT, make_pipeline, picture
-from PIL import Image
+from PIL import Image, ImageDraw
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.testclient import TestClient
@@ -23,7 +23,7 @@ from cyclegan.engines.build import Engine
 from cyclegan.images import open_image
 from cyclegan.networks import Generator
 from cyclegan.release import WeightsError
-from cyclegan.space import serving
+from cyclegan.space import saving, serving
 from cyclegan.space.serving import Models
 
 
@@ -169,3 +169,14 @@ def test_a_stream_answers_in_the_size_that_was_asked_for(models: Models) -> None
     with visitor(models).websocket_connect("/live/sketch_to_photo?size=256") as socket:
         socket.send_bytes(encoded(picture(0, (300, 300))))
         assert Image.open(io.BytesIO(socket.receive_bytes())).size == (256, 256)
+
+
+def test_pale_lines_of_a_sketch_are_traced_too() -> None:
+    pytest.importorskip("vtracer")
+    sketch = Image.new("RGB", (256, 256), (240, 240, 240))
+    pen = ImageDraw.Draw(sketch)
+    pen.line([(40, 60), (216, 60)], (20, 20, 20), 3)
+    pen.line([(40, 180), (216, 190)], (205, 205, 205), 3)
+    drawing = saving.trace(sketch).decode()
+    assert drawing.count("<path") == 2
+    assert 'width="768" height="768" viewBox="0 0 768 768"' in drawing  # so that it can be scaled

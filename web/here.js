@@ -36,7 +36,7 @@ const asFile = (image, name, paint) => {
   const canvas = document.createElement("canvas");
   paint(canvas, image);
   const url = canvas.toDataURL().replace(";", `;name=${encodeURIComponent(name)};`); // by which history.js knows it
-  return { path: "", url, orig_name: `${name}.png`, meta: { _type: "gradio.FileData" } };
+  return { url, orig_name: `${name}.png` }; // with a path or `meta`, the server would look for a file that was uploaded
 };
 const parse = (colour) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16) / 127.5 - 1);
 

@@ -166,8 +166,9 @@ shutter.onclick = alone(async (name) => {
     await wait(1000);
     if (!stream) return;
   }
-  // Sketches gain from a larger size; photos get blotches in it
-  const size = target() === "sketch" ? LARGE : made.width;
+  // Sketches gain from a larger size if the camera shows the face large enough; photos get blotches in it
+  const pixels = square[2] * Math.min(video.videoWidth, video.videoHeight);
+  const size = target() === "sketch" && 1.5 * pixels >= LARGE ? LARGE : made.width;
   const taken = size > made.width ? await convertOne(direction(), paint, { style: styled(), size }) : made;
   keep(await toBlob(large(taken)), `${name}.png`);
 });

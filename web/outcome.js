@@ -4,15 +4,20 @@
 
 const told = find(".told");
 const name = () => props.value.name;
-// Paper becomes transparent, and the lines stay
+// Paper, which is the commonest of the light greys, becomes transparent, and the lines stay
 const inked = () => {
   const canvas = finished();
   const context = canvas.getContext("2d");
   const pixels = context.getImageData(0, 0, canvas.width, canvas.height);
-  for (let place = 0; place < pixels.data.length; place += 4) {
-    const [red, green, blue] = pixels.data.subarray(place, place + 3);
-    pixels.data.set([0, 0, 0, 255 - (0.299 * red + 0.587 * green + 0.114 * blue)], place);
-  }
+  const grey = Uint8ClampedArray.from({ length: pixels.data.length / 4 }, (_, at) => {
+    const [red, green, blue] = pixels.data.subarray(4 * at, 4 * at + 3);
+    return 0.299 * red + 0.587 * green + 0.114 * blue;
+  });
+  const counts = new Uint32Array(256);
+  for (const value of grey) counts[value]++;
+  const paper = counts.lastIndexOf(Math.max(...counts.subarray(192)));
+  pixels.data.fill(0);
+  for (const [at, value] of grey.entries()) pixels.data[4 * at + 3] = 255 - (255 * value) / paper;
   context.putImageData(pixels, 0, 0);
   return canvas;
 };

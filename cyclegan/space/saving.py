@@ -4,7 +4,8 @@ import io
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 
-from PIL import Image, ImageOps
+import numpy as np
+from PIL import Image, ImageFilter, ImageOps
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -13,6 +14,7 @@ from ..images import ImageError, open_image, resize_to
 
 MAX_BYTES, MAX_PIXELS = 16 * 2**20, 8_000_000  # of a picture that is sent
 TRACED, ANIMATED = 768, 384  # pixels of the shorter side of what is traced, and of an animation
+DARK, DARKER, AROUND = 110, 14, 19  # what is traced: these greys, and what is so much darker than the pixels around it
 A5, MARGIN, DPI = (1748, 2480), 118, 300  # 148 x 210 mm and 10 mm in pixels
 HELD, FADED, STEPS = 900, 80, 6  # milliseconds of a picture and of a step between two, and how many steps there are
 MOMENTS, MOMENT, END = 60, 150, 1500  # of a replay: how many at most, and the milliseconds of each and of the last one
@@ -22,10 +24,14 @@ def trace(picture: Image.Image) -> bytes:
     """Turn the lines of a sketch into filled outlines: black on a transparent ground, as an SVG."""
     import vtracer  # not every installation has it
 
+    grey = resize_to(picture, TRACED).convert("L").filter(ImageFilter.GaussianBlur(1))  # its outlines are smoother
+    around = np.asarray(grey.filter(ImageFilter.GaussianBlur(AROUND)), np.int16)
+    lines = (np.asarray(grey) < DARK) | (around - np.asarray(grey) > DARKER)  # pencil may be pale
     large = io.BytesIO()
-    resize_to(picture, TRACED).save(large, "PNG")  # outlines of the larger picture are smoother
+    Image.fromarray(np.where(lines, np.uint8(0), np.uint8(255))).save(large, "PNG")
     drawing: str = vtracer.convert_raw_image_to_svg(large.getvalue(), "png", colormode="binary", path_precision=1)
-    return drawing.encode()
+    sides = f'width="{grey.width}" height="{grey.height}"'
+    return drawing.replace(sides, f'{sides} viewBox="0 0 {grey.width} {grey.height}"', 1).encode()
 
 
 def animate(pair: Image.Image) -> bytes:
