@@ -142,10 +142,9 @@ class FaceSketchPipeline(
         prepare: bool = True,
     ) -> Any:
         given = [images] if isinstance(images, Image.Image) else images
-        if size is None:
-            size = self.image_size
-        else:
+        if size is not None:
             check_size(size)
+        size = self.image_size if size is None else size
         frames = [frame(open_image(image), framing, size) for image in given]
         if missed := sum(not found[0].found for found in frames):
             warnings.warn(f"No face was found in {missed} of {len(given)}, so the middle is converted.", stacklevel=3)
@@ -244,7 +243,7 @@ class FaceSketchPipeline(
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
         """Return the model card of this pipeline. `kwargs` are the facts that `make_card` takes."""
         return make_card(
-            self._hub_mixin_info.model_card_data,  # no public name: huggingface_hub's own `generate_model_card` uses it
+            super().generate_model_card().data,
             image_size=self.image_size,
             directions=list(self.generators),
             **kwargs,
