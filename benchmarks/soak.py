@@ -22,7 +22,7 @@ from websockets.exceptions import WebSocketException
 from cyclegan import FaceSketchPipeline
 from cyclegan.release import EMBEDDED
 
-from .attacks import BAD, data_url, encoded, send
+from .attacks import BAD, LIMITS, data_url, encoded, send
 from .load import Pixels, ask, memory, picture
 from .running import running_app
 
@@ -89,7 +89,7 @@ async def soak(url: str, process: int, folder: Path, expected: Pixels, seconds: 
         """A visitor who sends a picture of their own again and again, every fourth on Live."""
         nonlocal wrong
         sent = data_url(encoded(picture(number)))
-        async with httpx.AsyncClient(timeout=300) as client:
+        async with httpx.AsyncClient(timeout=300, limits=LIMITS) as client:
             while time.monotonic() - start < idle + seconds:
                 await asyncio.sleep(random.uniform(0, 2 * pause))
                 begun, was = time.monotonic(), phase
@@ -108,7 +108,7 @@ async def soak(url: str, process: int, folder: Path, expected: Pixels, seconds: 
     async def misbehave(act: Callable[[httpx.AsyncClient], Awaitable[None]]) -> None:
         nonlocal bad
         await asyncio.sleep(idle)
-        async with httpx.AsyncClient(timeout=300) as client:
+        async with httpx.AsyncClient(timeout=300, limits=LIMITS) as client:
             while time.monotonic() - start < idle + seconds:
                 with suppress(httpx.HTTPError, OSError, WebSocketException):
                     await act(client)
@@ -121,7 +121,7 @@ async def soak(url: str, process: int, folder: Path, expected: Pixels, seconds: 
 
     ways = mischief(url)
     await asyncio.gather(  # the first picture that a client sends takes longer
-        *(ask(httpx.AsyncClient(timeout=300), url, data_url(encoded(picture(0)))) for _ in range(2))
+        *(ask(httpx.AsyncClient(timeout=300, limits=LIMITS), url, data_url(encoded(picture(0)))) for _ in range(2))
     )
     before = held(process, folder)
     start = time.monotonic()

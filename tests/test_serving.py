@@ -20,10 +20,10 @@ from test_images import encoded
 from cyclegan import FaceSketchPipeline, translator
 from cyclegan.directions import Direction
 from cyclegan.engines.build import Engine
-from cyclegan.images import open_image
+from cyclegan.images import ImageError, open_image
 from cyclegan.networks import Generator
 from cyclegan.release import WeightsError
-from cyclegan.space import saving, serving
+from cyclegan.space import files, saving, serving
 from cyclegan.space.serving import Models
 
 
@@ -180,3 +180,11 @@ def test_pale_lines_of_a_sketch_are_traced_too() -> None:
     drawing = saving.trace(sketch).decode()
     assert drawing.count("<path") == 2
     assert 'width="768" height="768" viewBox="0 0 768 768"' in drawing  # so that it can be scaled
+
+
+def test_a_disk_that_takes_no_result_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    monkeypatch.setattr(files.tempfile, "mkdtemp", lambda dir: dir)
+    (tmp_path / "face.png").symlink_to("/dev/full")
+    with pytest.raises(ImageError, match=r"^The app cannot store your result: No space left on device\. Try again"):
+        files.write(picture(0))

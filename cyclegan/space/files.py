@@ -81,10 +81,16 @@ def write(picture: Image.Image, name: str = "face") -> str:
     """Write a picture for a visitor, as `name`.png in a folder of its own, and return the path.
 
     Gradio (6.31) names files after their content, and rewrites a file while it sends it to another visitor.
+
+    Raises:
+        ImageError: the disk is full, or refuses otherwise.
     """
     safe = "".join(letter if letter.isalnum() or letter in "-_ " else "_" for letter in name)[:60].strip() or "face"
-    path = Path(tempfile.mkdtemp(dir=folder())) / f"{safe}.png"
-    picture.save(path)
+    try:
+        path = Path(tempfile.mkdtemp(dir=folder())) / f"{safe}.png"
+        picture.save(path)
+    except OSError as error:  # visitors see no path of this machine
+        raise ImageError(f"The app cannot store your result: {error.strerror or error}. Try again later.") from None
     return str(path)
 
 
