@@ -87,7 +87,7 @@ def test_who_sends_bad_pictures_keeps_nobody_waiting(app_url: str, monkeypatch: 
     rows = asyncio.run(attacks.table(app_url, answers=3))
     assert [row["picture"] for row in rows] == [*quick]
     for row in rows:
-        assert row["median_s"] < max(1, 4 * row["idle_s"]), row
+        assert row["median_s"] < max(1, 10 * row["idle_s"]), row
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs the history of the repository")
