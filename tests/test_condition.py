@@ -186,8 +186,7 @@ def test_the_embedded_weights_follow_style_and_skin() -> None:
         read.append(read_palette(torch.stack(tensors))[:, 0, :3].mean(0))
         asked.append(make_palette(skin=skin)[0, 0, :3])
     errors = 127.5 * (torch.stack(read) - torch.stack(asked)).abs().mean(1)
-    assert errors[1:].max() < 35, "of 255"
-    assert 127.5 * (read[2] - read[0]).mean() > 40, "dark skin is met halfway: the training photos show little of it"
+    assert errors.max() < 15, "of 255"
 
     photo = Image.open(next((ROOT / "examples/photos").glob("*.webp")))
     drawn = [pixels(pipe.photo_to_sketch(photo, style=style)) for style in pipe.styles]
