@@ -292,8 +292,8 @@ def main() -> None:
                     page.locator("#photo_to_sketch .starts button").nth(1).click()
                     page.wait_for_selector("[data-ready=measured]", state="attached", timeout=120_000)
                     found["engine"] = page.locator("select.engine").input_value()
-                    sizes = [int(text.split()[0]) for text in page.locator("select.live-size option").all_inner_texts()]
-                    found["live"] = [live(page, size, options.seconds) for size in sizes]
+                    sizes = [one.get_attribute("value") for one in page.locator("select.live-size option").all()]
+                    found["live"] = [live(page, int(size or 0), options.seconds) for size in sizes]
                     found["draw"] = draw(page)
                 if options.minutes:
                     found["memory"] = memory(browser, page, options.minutes)
