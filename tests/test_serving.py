@@ -184,7 +184,7 @@ def test_pale_lines_of_a_sketch_are_traced_too() -> None:
 
 def test_a_disk_that_takes_no_result_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    monkeypatch.setattr(files.tempfile, "mkdtemp", lambda dir: dir)
+    monkeypatch.setattr("tempfile.mkdtemp", lambda dir: dir)
     (tmp_path / "face.png").symlink_to("/dev/full")
     with pytest.raises(ImageError, match=r"^The app cannot store your result: No space left on device\. Try again"):
         files.write(picture(0))

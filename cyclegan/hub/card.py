@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub import CardData, EvalResult, ModelCard, ModelCardData
 from PIL import Image, ImageDraw, ImageFont
 
 from ..directions import Direction
@@ -18,7 +18,7 @@ POINTS = 200  # of a curve; more would only blacken it
 
 
 def make_card(
-    data: ModelCardData,
+    data: CardData,
     figures: Mapping[str, float] | None = None,
     dataset: str | None = None,
     repo_id: str | None = None,
