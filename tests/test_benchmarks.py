@@ -159,4 +159,5 @@ def test_the_flags_of_a_recipe_exist(recipe: str) -> None:
     of_training = {field.name.replace("_", "-") for field in fields(TrainConfig)}
     evaluating = {"weights", "true-style", "own-palette", "json"}
     converting = {"to", "framing", "prepare", "size", "style", "out"}
-    assert flags <= of_training | evaluating | converting | {"batch"}
+    averaging = {"sketch", "photo"}
+    assert flags <= of_training | evaluating | converting | averaging | {"batch"}

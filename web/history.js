@@ -37,7 +37,11 @@ const nameHere = ({ src }) => src.match(/^data:[^,]*;name=([^;,]*)/); // what th
 const add = async (made) => {
   const given = made.closest(".slider-wrap").querySelector("img:not(.fixed)");
   const name = decodeURIComponent(nameHere(made)?.[1] ?? made.src.split("/").pop().replace(/\.png$/, ""));
-  await given.decode();
+  try {
+    await given.decode();
+  } catch {
+    return; // both pictures were replaced meanwhile, and are kept when they have come
+  }
   past.unshift({ name, given: textOf(given, "image/jpeg"), made: textOf(made, "image/png") });
   past.length = Math.min(past.length, MOST);
   keep();
