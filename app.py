@@ -202,7 +202,7 @@ def build(models: Models) -> gr.Blocks:
 
     with Blocks(title=TITLE) as demo:
         gr.Markdown(text("title"))
-        warm, timer = gr.Markdown(text("warming"), visible=False, elem_classes="told-aloud"), gr.Timer(5)
+        warm, timer = gr.Markdown(text("warming"), visible=False, elem_classes="warming told-aloud"), gr.Timer(5)
         weights = gr.Dropdown(list(models.offers), value=models.first, label=text("weights"), render=False)
         with gr.Tabs() as tabs:
             pages = {direction: conversion_page(models, direction, weights) for direction in Direction}

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import tyro
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, sync_playwright
 
@@ -87,6 +88,7 @@ def measure(url: str, width: int, height: int, browser: Any, theme: str) -> dict
 
 
 def main() -> None:
+    """Print a line of JSON for each screen and theme; it takes some minutes."""
     with (
         tempfile.TemporaryDirectory() as folder,
         running_app("", Path(folder)) as (url, _),
@@ -100,4 +102,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    tyro.cli(main)

@@ -14,7 +14,7 @@ const keep = () => {
   }
 };
 const show = () => {
-  find(".history").hidden = !past.length;
+  find(".forget").disabled = !past.length;
   find(".past").replaceChildren(...past.map((one) => {
     const choice = Object.assign(document.createElement("button"), { type: "button" });
     choice.setAttribute("aria-label", words.show_again.replace("{name}", one.name));
