@@ -167,8 +167,9 @@ PHASES = {
     "while a state is saved": ("cyclegan.training.state", "save", signal.SIGTERM, 5),
 }
 INTERRUPTED_IN = """
-import os, pydoc
+import os, pydoc, signal
 import train_accelerate
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup ignores, and training then, too
 place = pydoc.locate("PLACE")
 function, calls = place.NAME, []
 def interrupted(*arguments):
