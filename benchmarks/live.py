@@ -46,7 +46,9 @@ COUNT = """() => {
 
 
 def find_chromium() -> str | None:
-    return os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    """The browser without a window, if it is there: a page of it costs a tenth of the time to open."""
+    named = ("chromium-headless-shell", "chromium", "google-chrome")
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, named)), None)
 
 
 def film(file: Path) -> list[str]:
