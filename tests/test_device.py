@@ -411,6 +411,36 @@ def test_a_slow_device_is_told_and_makes_smaller_pictures(plain: Server, browser
         assert give(page, "photo_to_sketch", tmp_path / "mine.png").size == (16, 16)
 
 
+def test_a_stroke_on_a_good_drawing_does_not_wait_until_it_is_prepared(plain: Server, context: BrowserContext) -> None:
+    page = visit(context, plain.url)
+    page.get_by_role("tab", name="Draw").click()
+    page.evaluate(
+        """() => {
+          window.asked = [];
+          const convert = app.convert.bind(app);
+          app.convert = (...given) => { asked.push(given[2].prepared); return convert(...given); };
+        }"""
+    )
+    page.locator(".pad").scroll_into_view_if_needed()
+    box = page.locator(".pad").bounding_box()
+    assert box
+
+    def prepared_of_stroke(number: int) -> list[bool]:
+        """Whether it was taken for prepared when the pen came down, and when it was lifted."""
+        page.mouse.move(box["x"] + 100 + 10 * number, box["y"] + 100)
+        for step, act in enumerate((page.mouse.down, page.mouse.up), 2 * number - 1):
+            act()
+            expect(page.locator("#draw .made")).to_have_attribute("data-count", str(step), timeout=PATIENCE)
+            page.wait_for_function(f"asked.length === {step}")
+        return list(page.evaluate("asked.slice(-2)"))
+
+    page.locator(".brush").fill("20")
+    assert prepared_of_stroke(1) == [False, False]
+    assert prepared_of_stroke(2) == [True, False]
+    page.locator(".eraser").click()  # what is left may be nothing
+    assert prepared_of_stroke(3) == [False, False]
+
+
 def test_nothing_leaves_the_device_and_the_page_works_offline(
     plain: Server, context: BrowserContext, tmp_path: Path
 ) -> None:

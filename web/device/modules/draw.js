@@ -11,6 +11,7 @@ export const draw = (app, element) => {
   const eraser = find(".eraser");
   let changed = false;
   let running = false;
+  let good = false; // whether the drawing needed no preparation, which a stroke does not wait for then
 
   const convert = async () => {
     changed = true;
@@ -21,12 +22,14 @@ export const draw = (app, element) => {
       const side = app.size;
       const since = performance.now();
       const drawing = await createImageBitmap(pad.canvas, { resizeWidth: side, resizeHeight: side, resizeQuality: "high" });
-      const answer = await app.convert("sketch_to_photo", drawing, { condition: condition() });
+      const prepared = good && pad.drawing;
+      const answer = await app.convert("sketch_to_photo", drawing, { condition: condition(), prepared });
       if (answer === null) break;
       if (!answer) {
         changed = true; // once more, on the other engine
         continue;
       }
+      ({ good } = answer);
       paint(made, answer.made);
       made.dataset.count = Number(made.dataset.count ?? 0) + 1; // for who measures
       made.dataset.delay = performance.now() - since;

@@ -11,7 +11,7 @@ export class Pad {
     this.fill();
     canvas.onpointerdown = (event) => this.down(event);
     canvas.onpointermove = (event) => this.move(event);
-    canvas.onpointerup = canvas.onpointercancel = () => { this.last = null; };
+    canvas.onpointerup = canvas.onpointercancel = () => this.up();
     canvas.onkeydown = (event) => {
       if (event.key !== "z" || !(event.ctrlKey || event.metaKey)) return;
       event.preventDefault();
@@ -54,6 +54,17 @@ export class Pad {
     if (!this.last) return;
     for (const step of event.getCoalescedEvents?.() ?? [event]) this.stroke(step);
     this.changed();
+  }
+
+  up() {
+    if (!this.last) return;
+    this.last = null;
+    this.changed();
+  }
+
+  // Whether a stroke is under way, which only adds to the drawing
+  get drawing() {
+    return this.last !== null && !this.tool().erasing;
   }
 
   undo() {

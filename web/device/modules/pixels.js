@@ -124,36 +124,38 @@ export const resize = (given, width, height, filter = CUBIC, gap = Infinity) => 
   return stretch(wide, given.height / fy, height, filter, true);
 };
 
-// Calls back with each row, or column, of each channel: where it starts, and from one value to the next
-export const eachLine = ({ width, height }, channels, down, use) => {
-  const [lines, step] = down ? [width * channels, width * channels] : [height * channels, channels];
-  for (let line = 0; line < lines; line++) use(down ? line : Math.trunc(line / channels) * width * channels + (line % channels), step);
-};
+// Lines of pixels, along the rows or down the columns: how many there are, the pixels of one, and the values of a pixel.
+// All columns are one line, whose pixels are rows, since values that lie together are read faster
+export const lines = ({ width, height }, channels, down) => (down ? [1, height, width * channels] : [height, width, channels]);
 
 // Of each pixel the mean over 2 x radius + 1, of which the outermost count in part, along the rows or the columns; beyond
 // the edge its pixel goes on
 const average = (given, radius, down) => {
-  const { channels, data } = given;
-  const side = down ? given.height : given.width;
+  const [count, side, inner] = lines(given, given.channels, down);
   const whole = Math.floor(radius);
   const weight = Math.trunc(Math.fround(2 ** 24 / Math.fround(2 * radius + 1))) / 2 ** 24; // as Pillow cuts it
   const rest = Math.trunc((2 ** 24 * (1 - weight * (2 * whole + 1))) / 2) / 2 ** 24;
-  const [last, beyond] = [2 * whole + 1, 2 * whole + 2];
-  const line = new Uint8Array(side + beyond);
-  eachLine(given, channels, down, (start, step) => {
-    line.fill(data[start], 0, whole + 1);
-    line.fill(data[start + (side - 1) * step], side + whole + 1);
-    for (let at = 0, from = start; at < side; at++, from += step) line[at + whole + 1] = data[from];
-    slide(line, data, start, step, side, last, weight, rest);
-  });
+  const line = new Uint8Array((side + 2 * whole + 2) * inner);
+  for (let number = 0; number < count; number++) {
+    const data = given.data.subarray(number * side * inner, (number + 1) * side * inner);
+    const start = (whole + 1) * inner;
+    line.set(data, start);
+    for (let at = 0; at < start; at += inner) {
+      line.set(data.subarray(0, inner), at);
+      line.set(data.subarray(-inner), start + data.length + at);
+    }
+    slide(line, data, inner, (2 * whole + 1) * inner, weight, rest);
+  }
 };
 // The loop alone, for the compiler
-const slide = (line, data, start, step, side, last, weight, rest) => {
-  let sum = 0;
-  for (let at = 0; at < last; at++) sum += line[at];
-  for (let at = 0, to = start; at < side; at++, to += step) {
-    sum += line[at + last] - line[at];
-    data[to] = (weight * sum + rest * (line[at] + line[at + last + 1]) + 0.5) | 0;
+const slide = (line, data, inner, last, weight, rest) => {
+  const sums = new Int32Array(inner);
+  for (let at = 0; at < last; at++) sums[at % inner] += line[at];
+  for (let start = 0; start < data.length; start += inner) {
+    for (let value = 0, at = start; value < inner; value++, at++) {
+      sums[value] += line[at + last] - line[at];
+      data[at] = (weight * sums[value] + rest * (line[at] + line[at + last + inner]) + 0.5) | 0;
+    }
   }
 };
 

@@ -1,12 +1,14 @@
 // Brings a photo or a drawing into the range that the models were trained on. See cyclegan/prepare.py, step by step.
 
-import { blur, BOX, CUBIC, eachLine, picture, resize, round, toGrey } from "./pixels.js";
+import { blur, BOX, CUBIC, lines, picture, resize, round, toGrey } from "./pixels.js";
 
 const LOOKED_AT = 256; // the longer side in pixels of what is judged
 const TILE = 16;
 const WINDOW = 0.1; // of the longer side: the paper is the brightest within it
 
-const small = (image) => {
+// Of a grey picture, as most drawings are, it has one channel: a third of the work
+const small = (given) => {
+  const image = isGrey(given) ? toGrey(given) : given;
   const { width, height } = image;
   const longer = Math.max(width, height);
   if (longer <= LOOKED_AT) return blur(image, 0.8);
@@ -34,7 +36,7 @@ const mean = (values) => sum(values, (value) => value) / values.length;
 const share = (values, is) => sum(values, (value, at) => Number(is(value, at))) / values.length;
 // Of pixels of three values
 const ofEach = (values, value) => make(values.length / 3, (at) => value(values[3 * at], values[3 * at + 1], values[3 * at + 2]));
-const greyOf = (values) => ofEach(values, (red, green, blue) => 0.299 * red + 0.587 * green + 0.114 * blue);
+const greyOf = ({ channels, data }) => (channels === 1 ? new Float32Array(data) : ofEach(data, (red, green, blue) => 0.299 * red + 0.587 * green + 0.114 * blue));
 const spread = (values) => ofEach(values, (red, green, blue) => Math.max(red, green, blue) - Math.min(red, green, blue));
 const largest = (values) => ofEach(values, (red, green, blue) => Math.max(red, green, blue));
 const channel = (values, number, of = 3) => make(values.length / of, (at) => values[of * at + number]);
@@ -76,13 +78,20 @@ const tiles = (values, { width, height }) => {
   const found = [[], []];
   for (let top = 0; top + size <= height; top += size) {
     for (let left = 0; left + size <= width; left += size) {
-      const tile = make(size * size, (at) => values[(top + Math.trunc(at / size)) * width + left + (at % size)]);
-      const middle = mean(tile);
+      const [middle, deviation] = tile(values, top * width + left, size, width);
       found[0].push(middle);
-      found[1].push(Math.sqrt(sum(tile, (value) => (value - middle) ** 2) / tile.length));
+      found[1].push(deviation);
     }
   }
   return found;
+};
+const tile = (values, start, size, width) => {
+  let total = 0;
+  let squares = 0;
+  for (let row = 0; row < size; row++) for (let at = start + row * width, end = at + size; at < end; at++) total += values[at];
+  const middle = total / (size * size);
+  for (let row = 0; row < size; row++) for (let at = start + row * width, end = at + size; at < end; at++) squares += (values[at] - middle) ** 2;
+  return [middle, Math.sqrt(squares / (size * size))];
 };
 
 // The nearest side of a window that has a middle, at least 3
@@ -93,24 +102,29 @@ const odd = (length) => Math.max(3, round((length - 1) / 2) * 2 + 1);
 // Minimum and Maximum Filters"
 const extreme = (values, size, channels, window, sign) => {
   const made = make(values.length, (at) => sign * values[at]);
-  const reach = window >> 1;
   for (const down of [false, true]) {
-    const side = down ? size.height : size.width;
-    const length = Math.ceil((side + 2 * reach) / window) * window;
-    const line = new Float32Array(length).fill(-Infinity);
-    const [since, until] = [new Float32Array(length), new Float32Array(length)];
-    eachLine(size, channels, down, (start, step) => {
-      for (let at = 0, from = start; at < side; at++, from += step) line[at + reach] = made[from];
-      for (let block = 0; block < length; block += window) {
-        let most = -Infinity;
-        for (let at = block; at < block + window; at++) since[at] = most = Math.max(most, line[at]);
-        most = -Infinity;
-        for (let at = block + window - 1; at >= block; at--) until[at] = most = Math.max(most, line[at]);
-      }
-      for (let at = 0, to = start, end = window - 1; at < side; at++, end++, to += step) made[to] = Math.max(until[at], since[end]);
-    });
+    const [count, side, inner] = lines(size, channels, down);
+    const [block, start] = [window * inner, (window >> 1) * inner];
+    const length = Math.ceil((side * inner + 2 * start) / block) * block;
+    const [line, since, until] = [0, 1, 2].map(() => new Float32Array(length).fill(-Infinity));
+    for (let number = 0; number < count; number++) {
+      const part = made.subarray(number * side * inner, (number + 1) * side * inner);
+      line.set(part, start);
+      slide(line, since, until, part, inner, block);
+    }
   }
   return sign > 0 ? made : make(made.length, (at) => -made[at]);
+};
+// The loops alone, for the compiler
+const slide = (line, since, until, made, inner, block) => {
+  for (let first = 0; first < line.length; first += block) {
+    const last = first + block - inner;
+    since.set(line.subarray(first, first + inner), first);
+    until.set(line.subarray(last, last + inner), last);
+    for (let at = first + inner; at < first + block; at++) since[at] = Math.max(since[at - inner], line[at]);
+    for (let at = last - 1; at >= first; at--) until[at] = Math.max(until[at + inner], line[at]);
+  }
+  for (let at = 0; at < made.length; at++) made[at] = Math.max(until[at], since[at + block - inner]);
 };
 
 // Takes away what is dark and thinner than the window
@@ -134,16 +148,13 @@ const isGrey = ({ data }) => {
 
 // How bright each pixel is beside its paper: 1 for paper. The 4 keep the noise of black out of it
 const toPaper = (image) => {
-  const grey = isGrey(image); // as most drawings are: a third of the work
-  const given = grey ? picture(image.width, image.height, 1, channel(image.data, 0)) : image;
-  const paper = paperOf(given);
-  const ratio = make(given.data.length, (at) => (given.data[at] + 4) / (paper.data[at] + 4));
-  return grey ? ratio : greyOf(ratio);
+  const paper = paperOf(image);
+  return greyOf({ ...image, data: make(image.data.length, (at) => (image.data[at] + 4) / (paper.data[at] + 4)) });
 };
 
 // Whether light and thin strokes lie on dark ground
 const isNegative = (image) => {
-  const grey = toGrey(image);
+  const grey = image.channels === 1 ? image : toGrey(image);
   const [low, middle, high] = percentiles(grey.data, 5, 50, 99);
   if (!(middle < 110 && high - middle > Math.max(60, 2 * (middle - low)))) return false;
   const thick = extreme(grey.data, grey, 1, odd(0.05 * Math.max(grey.width, grey.height)), -1);
@@ -153,13 +164,13 @@ const isNegative = (image) => {
 const nothingOn = (ratio) => share(ratio, (value) => value < 0.9) < 4e-4;
 
 // What a picture is: "drawing", "photo" or "blank", which is a page or a wall with nothing on it
-const judge = (image) => {
+const judge = (image, negative) => {
   const ratio = toPaper(image);
   if (nothingOn(ratio)) return "blank";
-  if (isNegative(image)) return "drawing";
+  if (negative) return "drawing";
   const [means, deviations] = tiles(ratio, image);
   if (share(means, (value, at) => value < 0.9 && deviations[at] < 0.06) > 0.1) return "photo"; // skin and walls
-  if (isGrey(image)) return "drawing";
+  if (image.channels === 1) return "drawing";
   const [red, green, blue] = [0, 1, 2].map((number) => tiles(channel(image.data, number), image));
   const smooth = green[0].flatMap((value, at) => (value < 215 && green[1][at] < 12 ? [at] : []));
   const hues = smooth.map((at) => (red[0][at] - blue[0][at]) / (red[0][at] + green[0][at] + blue[0][at] + 1));
@@ -169,21 +180,21 @@ const judge = (image) => {
 };
 
 // A drawing -> grey strokes on white paper; a good one comes back as it is
-const prepareSketch = (image, looked) => {
-  const negative = isNegative(looked);
+const prepareSketch = (image, looked, negative) => {
   if (negative) [image, looked] = [image, looked].map((one) => ({ ...one, data: one.data.map((value) => 255 - value) }));
-  const grey = greyOf(looked.data);
+  const grey = greyOf(looked);
   const [means, deviations] = tiles(grey, looked);
   const [darkest, bright] = percentiles(grey, 1, 90);
   const uneven = share(means, (value, at) => deviations[at] < 6 && value < 205) > 0.01 || bright < 215;
-  const colourful = mean(spread(looked.data)) > 5;
+  const colourful = looked.channels > 1 && mean(spread(looked.data)) > 5;
   if (!(negative || uneven || colourful || darkest > 190)) return image;
-  const paper = resize(paperOf(looked), image.width, image.height, CUBIC).data;
-  const ink = make(paper.length, (at) => between(0, (image.data[at] / Math.max(paper[at], 1)) * 1.03, 1));
+  const { channels, data: paper } = resize(paperOf(looked), image.width, image.height, CUBIC);
+  const under = channels === 1 ? (at) => paper[Math.trunc(at / 3)] : (at) => paper[at];
+  const ink = make(image.data.length, (at) => between(0, (image.data[at] / Math.max(under(at), 1)) * 1.03, 1));
   // Where it is coloured in, the fill is a light tone, and strokes are what is darker than the fill around them
   const fill = closing(ink, image, 3, odd(Math.max(image.width, image.height) / 60));
   const [fills, inks, tones, tops] = [spread(fill), spread(ink), largest(fill), largest(ink)];
-  const greys = greyOf(ink);
+  const greys = greyOf({ channels: 3, data: ink });
   const strokes = make(greys.length, (at) => {
     const colour = between(0, fills[at] * 4 + inks[at] * 2, 1);
     const light = between(0, tops[at] / Math.max(tones[at], 0.05), 1) * (0.75 + 0.25 * tones[at]);
@@ -198,7 +209,7 @@ const prepareSketch = (image, looked) => {
 
 // A very dark or faded photo -> a normal range of light; any other comes back as it is
 const preparePhoto = (image, looked) => {
-  const [low, high] = percentiles(greyOf(looked.data), 1, 99);
+  const [low, high] = percentiles(greyOf(looked), 1, 99);
   if (!(high - low > 6 && high - low < 90)) return image;
   const noisy = (90 - high + low) / 80; // what is brightened much shows the camera's noise
   const smooth = blur(image, (Math.max(image.width, image.height) / 256) * noisy);
@@ -209,11 +220,12 @@ const preparePhoto = (image, looked) => {
 // source: "photo" or "sketch". Returns the picture to convert, and what it is; of a photo only whether it is blank
 export const prepare = (image, source) => {
   const looked = small(image);
+  const negative = source === "sketch" && isNegative(looked);
   if (source === "sketch") {
-    const kind = judge(looked);
+    const kind = judge(looked, negative);
     if (kind !== "drawing") return { image, kind };
   }
-  const made = (source === "sketch" ? prepareSketch : preparePhoto)(image, looked);
+  const made = source === "sketch" ? prepareSketch(image, looked, negative) : preparePhoto(image, looked);
   const blank = (source === "photo" || made !== image) && nothingOn(toPaper(made === image ? looked : small(made)));
   return { image: made, kind: blank ? "blank" : source === "sketch" ? "drawing" : "photo" };
 };

@@ -120,7 +120,7 @@ const read = (image, width, height) => {
 };
 
 // image, width, height: as above. framing, size: as in faces.js; without them it is framed already.
-// prepared: what prepare.js does is not to be done. Several faces come back on one sheet, or in the whole picture: pasted
+// prepared: what prepare.js does is not to be done; good: it changed nothing. Several faces come back on one sheet, or in the whole picture: pasted
 const convert = async ({ direction, image, width = image.width, height = image.height, framing, size, condition, prepared, pasted }) => {
   const looks = framing === "face" || framing === "faces";
   await Promise.all([session(direction), looks && session("finder")]); // the time is that of the picture alone
@@ -129,12 +129,13 @@ const convert = async ({ direction, image, width = image.width, height = image.h
   const { found, faces, frames } = framing ? await frame(whole, framing, size, findFaces) : { frames: [{ image: whole, given: whole, tilt: 0 }] };
   const make = async (one) => {
     const { image: ready, kind } = prepared ? { image: one } : prepare(one, direction.split("_")[0]);
-    return { kind, made: kind === "blank" ? white(ready) : await run(direction, ready, condition) }; // of nothing it makes stripes
+    const made = kind === "blank" ? white(ready) : await run(direction, ready, condition); // of nothing it makes stripes
+    return { kind, good: ready === one && kind !== "blank", made };
   };
   const results = [];
   for (const one of frames) {
-    const { kind, made } = await make(one.image);
-    results.push({ kind, made: turnBack(made, one.tilt) });
+    const result = await make(one.image);
+    results.push({ ...result, made: turnBack(result.made, one.tilt) });
   }
   let given = sheet(frames.map((one) => one.given));
   let made = sheet(results.map((one) => one.made));
@@ -144,7 +145,7 @@ const convert = async ({ direction, image, width = image.width, height = image.h
     paste(made, frames.map(({ square }) => square), results.map((one) => one.made));
   }
   return {
-    made: toImage(made), given: framing && toImage(given), kind: results[0].kind,
+    made: toImage(made), given: framing && toImage(given), kind: results[0].kind, good: results[0].good,
     found, faces, frames: frames.map(({ square, tilt }) => ({ square, tilt })), milliseconds: performance.now() - since,
   };
 };
