@@ -425,20 +425,22 @@ def test_a_stroke_on_a_good_drawing_does_not_wait_until_it_is_prepared(plain: Se
     box = page.locator(".pad").bounding_box()
     assert box
 
-    def prepared_of_stroke(number: int) -> list[bool]:
-        """Whether it was taken for prepared when the pen came down, and when it was lifted."""
-        page.mouse.move(box["x"] + 100 + 10 * number, box["y"] + 100)
-        for step, act in enumerate((page.mouse.down, page.mouse.up), 2 * number - 1):
+    def prepared_of_stroke(count: int) -> list[bool]:
+        """Whether it was taken for prepared when the pen came down, and when it was lifted, after so many pictures."""
+        page.mouse.move(box["x"] + 100, box["y"] + 100)
+        for step, act in enumerate((page.mouse.down, page.mouse.up), count + 1):
             act()
             expect(page.locator("#draw .made")).to_have_attribute("data-count", str(step), timeout=PATIENCE)
             page.wait_for_function(f"asked.length === {step}")
         return list(page.evaluate("asked.slice(-2)"))
 
-    page.locator(".brush").fill("20")
-    assert prepared_of_stroke(1) == [False, False]
-    assert prepared_of_stroke(2) == [True, False]
+    page.locator(".brush").fill("40")
+    assert prepared_of_stroke(0) == [False, False]  # one dot is pale, and is made darker
+    page.locator("#draw .starts button").first.click()
+    expect(page.locator("#draw .made")).to_have_attribute("data-count", "3", timeout=PATIENCE)
+    assert prepared_of_stroke(3) == [True, False]
     page.locator(".eraser").click()  # what is left may be nothing
-    assert prepared_of_stroke(3) == [False, False]
+    assert prepared_of_stroke(5) == [False, False]
 
 
 def test_nothing_leaves_the_device_and_the_page_works_offline(
