@@ -225,6 +225,17 @@ def visit(browser: Browser, server: Server) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def opened(browser: Browser, url: str) -> Iterator[Page]:
+    """A page that has converted a picture and chosen how to compute."""
+    with browser.new_context(permissions=["camera"], bypass_csp=True) as context:
+        page = context.new_page()
+        page.goto(url)
+        page.locator("#photo_to_sketch .starts button").nth(1).click()
+        page.wait_for_selector("[data-ready=measured]", state="attached", timeout=120_000)
+        yield page
+
+
 def live(page: Page, size: int, seconds: float) -> dict[str, Any]:
     page.get_by_role("tab", name="Live").click()
     page.locator("select.live-size").select_option(str(size))
@@ -244,21 +255,21 @@ def live(page: Page, size: int, seconds: float) -> dict[str, Any]:
     }
 
 
-def memory(browser: Browser, page: Page, minutes: int) -> list[dict[str, Any]]:
-    """The largest tab's share of memory while Live runs, in megabytes."""
-    page.get_by_role("tab", name="Live").click()
-    page.get_by_role("button", name="Start the camera").click()
+def memory(browser: Browser, url: str, minutes: int) -> list[dict[str, Any]]:
+    """A tab's share of memory while Live runs in it, in megabytes, after a visit that converts a picture."""
     rows = []
-    for minute in range(minutes + 1):
-        processes = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
-        tabs = [Path(f"/proc/{one['id']}/smaps_rollup") for one in processes if one["type"] == "renderer"]
-        used = [
-            int(line.split()[1]) for tab in tabs for line in tab.read_text().splitlines() if line.startswith("Pss:")
-        ]
-        rows.append({"minute": minute, "megabytes": round(max(used) / 1024)})
-        if minute < minutes:
-            time.sleep(60)
-    page.get_by_role("button", name="Stop").click()
+    with opened(browser, url) as page:
+        page.get_by_role("tab", name="Live").click()
+        page.get_by_role("button", name="Start the camera").click()
+        for minute in range(minutes + 1):
+            processes = browser.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
+            tabs = [Path(f"/proc/{one['id']}/smaps_rollup") for one in processes if one["type"] == "renderer"]
+            used = [
+                int(line.split()[1]) for tab in tabs for line in tab.read_text().splitlines() if line.startswith("Pss:")
+            ]
+            rows.append({"minute": minute, "megabytes": round(max(used) / 1024)})
+            if minute < minutes:
+                time.sleep(60)
     return rows
 
 
@@ -297,16 +308,14 @@ def main() -> None:
                 page = context.new_page()
                 page.goto(f"{server.url}release.json")  # nothing else runs
                 found = {"rows": measure(page, pipe, folder, options), **found}
-                if options.seconds:
-                    page.goto(server.url)
-                    page.locator("#photo_to_sketch .starts button").nth(1).click()
-                    page.wait_for_selector("[data-ready=measured]", state="attached", timeout=120_000)
+            if options.seconds:
+                with opened(browser, server.url) as page:
                     found["engine"] = page.locator("select.engine").input_value()
                     sizes = [one.get_attribute("value") for one in page.locator("select.live-size option").all()]
                     found["live"] = [live(page, int(size or 0), options.seconds) for size in sizes]
                     found["draw"] = draw(page)
-                if options.minutes:
-                    found["memory"] = memory(browser, page, options.minutes)
+            if options.minutes:
+                found["memory"] = memory(browser, server.url, options.minutes)
     if options.json:
         print(json.dumps(found, indent=1))
         return

@@ -29,17 +29,17 @@ FLAGS = [
 COUNT = """() => {
   const canvas = document.querySelector(".made");
   const small = new OffscreenCanvas(32, 32).getContext("2d", { willReadFrequently: true });
-  window.seen = { distinct: 0, delays: [] };
+  const seen = window.seen = { distinct: 0, delays: [] };
   let before = new Uint32Array(32 * 32);
   const look = () => {
     small.drawImage(canvas, 0, 0, 32, 32);
     const now = new Uint32Array(small.getImageData(0, 0, 32, 32).data.buffer);
     if (now.some((pixel, at) => pixel !== before[at])) {
-      window.seen.distinct++;
-      window.seen.delays.push(Number(canvas.dataset.delay));
+      seen.distinct++;
+      seen.delays.push(Number(canvas.dataset.delay));
       before = now;
     }
-    requestAnimationFrame(look);
+    if (window.seen === seen) requestAnimationFrame(look); // else another count has begun
   };
   look();
 }"""

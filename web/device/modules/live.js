@@ -1,7 +1,7 @@
 // The camera, converted as it runs. It stops when the button says so, the page is left or another tab is opened.
 
 import { controls, directions } from "./controls.js";
-import { paint } from "./pictures.js";
+import { paint, snap } from "./pictures.js";
 import { text } from "./texts.js";
 
 const USUAL = 192; // side of a picture in pixels
@@ -42,10 +42,7 @@ export const live = (app, element) => {
   // One frame of the camera through the worker
   const convert = async () => {
     const since = performance.now();
-    const side = Math.min(video.videoWidth, video.videoHeight);
-    const pixels = Number(size.value);
-    const corner = [(video.videoWidth - side) / 2, (video.videoHeight - side) / 2];
-    const picture = await createImageBitmap(video, ...corner, side, side, { resizeWidth: pixels, resizeHeight: pixels, resizeQuality: "medium" });
+    const picture = await snap(video, Number(size.value));
     // Not prepared, since a frame that is prepared beside one that is not would flicker
     const answer = await app.convert(direction(), picture, { condition: condition(), prepared: true });
     if (answer === null) return stop();

@@ -27,6 +27,37 @@ export const open = async (file) => {
   return smaller;
 };
 
+// The middle of what a camera shows, as a bitmap of `size` x `size`. Chromium (156) keeps up to 400 MB of frames that are
+// drawn where it has no graphics card, so the pixels are copied where that is possible
+export const snap = async (video, size) => {
+  const { videoWidth: wide, videoHeight: high } = video;
+  const side = Math.min(wide, high) & ~1; // colours are stored for two pixels
+  const [x, y] = [wide, high].map((length) => ((length - side) / 2) & ~1);
+  const options = { resizeWidth: size, resizeHeight: size, resizeQuality: "medium" };
+  const pixels = await copy(video, { format: "RGBA", rect: { x, y, width: side, height: side } });
+  if (pixels) return createImageBitmap(new ImageData(pixels, side, side), options);
+  return createImageBitmap(video, x, y, side, side, options);
+};
+
+// Nothing where the browser cannot, or has turned the frame for the page
+const copy = async (video, layout) => {
+  const { width, height } = layout.rect;
+  let frame;
+  try {
+    frame = new VideoFrame(video);
+    const { rotation, visibleRect: seen } = frame;
+    const turned = rotation || seen.width !== video.videoWidth || seen.height !== video.videoHeight;
+    if (turned || frame.allocationSize(layout) !== 4 * width * height) return null;
+    const pixels = new Uint8ClampedArray(4 * width * height);
+    await frame.copyTo(pixels, layout);
+    return pixels;
+  } catch {
+    return null;
+  } finally {
+    frame?.close();
+  }
+};
+
 export const paint = (canvas, image) => {
   Object.assign(canvas, { width: image.width, height: image.height });
   const pen = canvas.getContext("2d");
