@@ -22,7 +22,7 @@ from websockets.exceptions import WebSocketException
 from cyclegan import FaceSketchPipeline
 from cyclegan.release import EMBEDDED
 
-from .attacks import BAD, LIMITS, data_url, encoded, send
+from .attacks import BAD, LIMITS, data_url, encoded, request, send
 from .load import Pixels, ask, memory, picture
 from .running import running_app
 
@@ -57,24 +57,28 @@ async def ask_live(socket: Any, number: int) -> Pixels:
 
 def mischief(url: str) -> Iterator[Callable[[httpx.AsyncClient], Awaitable[None]]]:
     """The ways to misbehave: bad uploads, a bad stream, nonsense by plain HTTP, and bad pictures as colours."""
-    bad = itertools.cycle([make() for make in BAD.values()])
+    made = [make() for make in BAD.values()]
+    bad, good = itertools.cycle(made), {"url": data_url(encoded(picture(0)))}
+    bad_uploads = itertools.cycle([request({"url": data_url(content)}) for content in made])
+    bad_colours = itertools.cycle(
+        [request(good, "face", 256, "", "", "", {"url": data_url(content)}) for content in made]
+    )
     nonsense = itertools.cycle([None, "x", 5, 1e300, [None, None], {"path": "/etc/passwd"}, {"a": [1]}, "a" * 100_000])
 
     async def upload(client: httpx.AsyncClient) -> None:
-        await send(url, client, "photo_to_sketch", [{"url": data_url(next(bad))}])
+        await send(url, client, "photo_to_sketch", next(bad_uploads))
 
     async def stream(_: httpx.AsyncClient) -> None:
-        async with connect(f"ws{url[4:]}/live/photo_to_sketch", max_size=None) as socket:
+        async with connect(f"ws{url[4:]}/live/photo_to_sketch", max_size=None, compression=None) as socket:
             for content in ("hello", next(bad)[: 2**20], next(bad)[: 2**20]):
                 await socket.send(content)
                 await socket.recv()
 
     async def confuse(client: httpx.AsyncClient) -> None:
-        await send(url, client, "sketch_to_photo", [next(nonsense) for _ in range(7)])
+        await send(url, client, "sketch_to_photo", request(*(next(nonsense) for _ in range(7))))
 
     async def colour(client: httpx.AsyncClient) -> None:
-        good = {"url": data_url(encoded(picture(0)))}
-        await send(url, client, "sketch_to_photo", [good, "face", 256, "", "", "", {"url": data_url(next(bad))}])
+        await send(url, client, "sketch_to_photo", next(bad_colours))
 
     return itertools.cycle([upload, stream, confuse, colour])
 

@@ -26,6 +26,8 @@ def atomic(target: Path) -> Iterator[Path]:
     Raises:
         OSError: it cannot be written, or the target is a folder and what was written is a file.
     """
+    if "\0" in str(target):  # of which Python says something else
+        raise OSError(errno.EINVAL, "no path holds a NUL", str(target))
     target.parent.mkdir(parents=True, exist_ok=True)
     _sweep(target.parent)
     partial = _beside(target)

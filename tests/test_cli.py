@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import command, picture
+from conftest import command, make_pipeline, picture
 from PIL import Image
 
 HELP = ("convert", "evaluate", "export", "check-data", "import-weights", "deploy")
@@ -88,6 +88,21 @@ def test_wrong_weights_are_a_sentence(tmp_path: Path) -> None:
     status, printed = convert(tmp_path / "a.png", "--to", "sketch", "--out", tmp_path / "out", release=tmp_path)
     assert status == 1
     assert "config.json is missing" in printed
+
+
+def test_a_name_that_no_file_can_have_is_a_sentence(tmp_path: Path, release: Path, dataset: Path) -> None:
+    out = tmp_path / "x\0y"
+    weights = ("--weights", release)
+    for arguments in (
+        ("export", "--format", "onnx", "--out", out, *weights),
+        ("evaluate", "--data", dataset / "test", "--json", out, *weights),
+        ("evaluate", "--data", dataset / "test", "--html", out, *weights),
+    ):
+        told = command(*arguments)
+        assert told.returncode == 1
+        assert told.stderr.endswith("x\\0y: no path holds a NUL.\n")
+    with pytest.raises(OSError, match="no path holds a NUL"):
+        make_pipeline().save_pretrained(out)
 
 
 def test_every_command_explains_itself() -> None:

@@ -7,13 +7,13 @@ const DIFFERENCE = 3; // of 255, on average, that WebGPU may be away from WebAss
 const TURNS = 5;
 
 export class Runner {
-  // engine: { kind: "wasm" | "webgpu", threads }
-  constructor(release, base, engine, progress = () => {}) {
+  // engine: { kind: "wasm" | "webgpu", threads }; first: what is converted first, which is fetched beside the runtime
+  constructor(release, base, engine, progress = () => {}, first = []) {
     Object.assign(this, { release, engine, progress, waiting: new Map(), next: 0 });
     this.worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
     this.worker.onmessage = ({ data }) => this.receive(data);
     this.worker.onerror = (event) => { event.preventDefault(); this.end(new Problem("failed", event.message ?? "")); };
-    this.started = this.ask({ kind: "start", release, base, engine });
+    this.started = this.ask({ kind: "start", release, base, engine, first });
     this.started.catch(() => {}); // told to whoever converts
   }
 

@@ -41,14 +41,14 @@ class App {
     return Number(find("select.size").value) || this.release.image_size;
   }
 
-  make(engine) {
-    return new Runner(this.release, base, engine, (part, bytes) => this.progress(part, bytes));
+  make(engine, first) {
+    return new Runner(this.release, base, engine, (part, bytes) => this.progress(part, bytes), first);
   }
 
   take(engine) {
     this.runner?.end();
     this.engine = engine;
-    this.runner = this.make(engine);
+    this.runner = this.make(engine, [this.directions[0], "finder"]);
     this.runner.prepare(this.directions[0]).catch(fail);
   }
 

@@ -8,6 +8,7 @@ import { prepare } from "./prepare.js";
 
 let ort, release, base, engine;
 const sessions = new Map(); // of each direction and the finder, or the promise of it
+const files = new Map(); // the promises of what they are made of
 let last = Promise.resolve();
 const canvas = new OffscreenCanvas(1, 1);
 const pen = canvas.getContext("2d", { willReadFrequently: true });
@@ -26,26 +27,33 @@ const progress = (part) => (bytes) => postMessage({ part, bytes });
 
 const start = async (message) => {
   ({ release, base, engine } = message);
+  for (const name of message.first) fetched(name).catch(() => files.delete(name)); // beside the runtime
   if (typeof WebAssembly !== "object") throw new Problem("no_wasm");
-  const files = release.runtime[engine.kind];
+  const runtime = release.runtime[engine.kind];
   const [module, binary] = await Promise.all([
-    import(new URL(files.module, base)).catch(() => { throw new Problem("cut_off", files.module); }),
-    load(files.binary, base, progress("runtime")),
+    import(new URL(runtime.module, base)).catch(() => { throw new Problem("cut_off", runtime.module); }),
+    load(runtime.binary, base, progress("runtime")),
   ]);
   ort = module;
   ort.env.logLevel = "error";
   ort.env.wasm.numThreads = engine.threads;
   ort.env.wasm.wasmBinary = binary;
-  ort.env.wasm.wasmPaths = { mjs: new URL(files.loader, base).href };
+  ort.env.wasm.wasmPaths = { mjs: new URL(runtime.loader, base).href };
 };
 
 // name: a direction, or the finder
+const fetched = (name) => {
+  const file = name === "finder" ? release.finder : release.directions[name].model;
+  if (!files.has(name)) files.set(name, load(file, base, progress(name)));
+  return files.get(name);
+};
 const session = (name) => {
   if (!sessions.has(name)) {
-    const [file, kind] = name === "finder" ? [release.finder, "wasm"] : [release.directions[name].model, engine.kind];
-    const made = load(file, base, progress(name)).then((model) =>
+    const kind = name === "finder" ? "wasm" : engine.kind;
+    const made = fetched(name).then((model) =>
       ort.InferenceSession.create(model, { executionProviders: [kind], graphOptimizationLevel: "all", logSeverityLevel: 3 }));
     made.catch(() => sessions.delete(name)); // so that it can be tried again
+    made.catch(() => {}).finally(() => files.delete(name));
     sessions.set(name, made);
   }
   return sessions.get(name);
