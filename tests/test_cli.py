@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import command, make_pipeline, picture
+from conftest import command, picture
 from PIL import Image
 
 HELP = ("convert", "evaluate", "export", "check-data", "import-weights", "deploy")
@@ -101,8 +101,6 @@ def test_a_name_that_no_file_can_have_is_a_sentence(tmp_path: Path, release: Pat
         told = command(*arguments)
         assert told.returncode == 1
         assert told.stderr.endswith("x\\0y: no path holds a NUL.\n")
-    with pytest.raises(OSError, match="no path holds a NUL"):
-        make_pipeline().save_pretrained(out)
 
 
 def test_every_command_explains_itself() -> None:
