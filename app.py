@@ -4,7 +4,6 @@ import html
 import os
 import signal
 import sys
-import tempfile
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -44,7 +43,7 @@ from cyclegan.space.elements import (
     text,
 )
 from cyclegan.space.endpoints import READERS, Blocks, endpoint
-from cyclegan.space.files import keep_swept, read_pair, write
+from cyclegan.space.files import LimitRequests, keep_swept, own_folder, read_pair, write
 from cyclegan.space.head import set_head
 from cyclegan.space.here import device_first, offer_device
 from cyclegan.space.looks import Looks
@@ -235,21 +234,21 @@ def build(models: Models) -> gr.Blocks:
 
 def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that the folder is deleted then too
-    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    with tempfile.TemporaryDirectory(prefix="face-sketch-", ignore_cleanup_errors=True) as own:
-        os.environ["GRADIO_TEMP_DIR"] = gradio.mcp.DEFAULT_TEMP_DIR = own  # MCP's was read when it was imported
-        models = Models(
-            os.environ.get("CYCLEGAN_WEIGHTS") or str(EMBEDDED), os.environ.get("CYCLEGAN_ENGINE") or "auto"
-        )
+    # Nothing is reported, and no statistics of the last 10,000 requests are made after each one (Gradio 6.31)
+    os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000000"}
+    with own_folder() as own:
+        os.environ["GRADIO_TEMP_DIR"] = gradio.mcp.DEFAULT_TEMP_DIR = str(own)  # MCP's was read when it was imported
+        weights, engine = os.environ.get("CYCLEGAN_WEIGHTS"), os.environ.get("CYCLEGAN_ENGINE")
+        models = Models(weights or str(EMBEDDED), engine or "auto")
         for direction in models.release(models.first).generators:
             # The first picture takes longest. A blank one that is prepared would not be converted at all
             models.convert(direction, models.first, Image.new("RGB", (64, 64)), prepare=False)
         set_head(HEAD, TITLE, ABOUT, "examples/preview.jpg")
         demo = build(models)
-        device = Path(own) / "device"
+        device = own / "device"
         device.mkdir()
         Thread(target=make_device_page, args=(models.offers[models.first], device), daemon=True).start()
-        Thread(target=keep_swept, args=(Path(own), device), daemon=True).start()
+        Thread(target=keep_swept, args=(own, device), daemon=True).start()
         demo.launch(
             app_kwargs={
                 "routes": [
@@ -259,13 +258,13 @@ def main() -> None:
                     Mount("/device", DevicePage(directory=device, html=True)),
                     Mount("/examples", StaticFiles(directory=ROOT / "examples")),
                 ],
-                "middleware": [Middleware(GZipMiddleware)],
+                "middleware": [Middleware(GZipMiddleware), Middleware(LimitRequests)],
             },
             **LOOK,
             pwa=True,
             mcp_server=True,
             max_file_size=MAX_UPLOAD,
-            state_session_capacity=100,  # 0.2 MB each, and nothing that a visitor would miss
+            state_session_capacity=20,  # 0.2 MB and a request each, and nothing that a visitor would miss
             ssr_mode=False,
             run_history=False,
             enable_monitoring=False,

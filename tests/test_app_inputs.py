@@ -1,6 +1,8 @@
 """Forty things that are no good picture, each sent to the real app, which says why in a sentence and goes on."""
 
+import base64
 import io
+import json
 import random
 import re
 import struct
@@ -153,6 +155,28 @@ def test_a_raw_request_without_a_picture_is_a_sentence(
         files.read_upload(sent)
     with pytest.raises(ImageError):
         files.read_pair([sent, sent])
+
+
+def test_what_was_sent_is_forgotten_once_it_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    sent = {"url": "data:image/png;base64," + base64.b64encode(encoded(PHOTO)).decode()}
+    assert files.read_upload(sent)[0].size == PHOTO.size
+    assert sent == {"url": None}
+
+
+@pytest.mark.parametrize("parts", [False, True], ids=["whole", "in parts"])
+def test_a_request_that_is_no_upload_is_not_read_beyond_its_limit(app_url: str, parts: bool) -> None:
+    body = json.dumps({"data": [None, "a" * files.MAX_REQUEST]}).encode()
+    content: Any = (body[at : at + 2**20] for at in range(0, len(body), 2**20)) if parts else body
+    address = f"{app_url}/gradio_api/call/photo_to_sketch"
+    answer = httpx.post(address, content=content, headers={"Content-Type": "application/json"}, timeout=60)
+    assert (answer.status_code, answer.json()) == (413, {"detail": files.TOO_LARGE})
+    noise = encoded(Image.effect_noise((2400, 2400), 99).convert("RGB"))
+    assert 4 * len(noise) > files.MAX_REQUEST
+    answer = httpx.post(
+        f"{app_url}/gradio_api/upload", files=[("files", (f"{n}.png", noise)) for n in range(4)], timeout=60
+    )
+    assert answer.is_success
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "photo.jpg", "a\0b", "../up.png"])

@@ -259,7 +259,7 @@ def test_a_terminal_that_is_closed_lets_the_state_be_saved(tmp_path: Path, ignor
     process, terminal = pty.fork()
     if not process:  # a new program, since a fork of one with threads may wait for a lock for ever
         signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
-        os.execv(sys.executable, [sys.executable, "-c", WAITING, saved])
+        os.execv(sys.executable, [sys.executable, "-c", WAITING, str(saved)])
     assert os.read(terminal, 5) == b"ready"
     os.kill(process, signal.SIGHUP) if ignored else os.close(terminal)
     assert os.waitpid(process, 0)[1] == 0

@@ -2,13 +2,17 @@
 
 import base64
 import os
+import shutil
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, cast
 
 from PIL import Image
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..faces import Frame, Framing, Size, frame, frame_square
 from ..images import ImageError, open_image
@@ -22,13 +26,53 @@ NO_PICTURE = (
     'This is not a picture. Send {"path": ...} of a file that was uploaded to this app, or {"url": '
     '"data:image/png;base64,..."}. Pictures at other addresses are not fetched.'
 )
+MAX_REQUEST = 16 * 2**20  # bytes of a request that is no upload
+TOO_LARGE = "A request may have 16 MB. Upload the picture first, and send the path that you get."
 NOT_UPLOADED = "This picture was not uploaded to this app. Upload it first."
 Square = list[float]  # left, top and side, each in shorter sides of the picture
+
+
+@contextmanager
+def own_folder() -> Iterator[Path]:
+    """A folder for the app's files, which is deleted at the end, also if a thread is still writing into it."""
+    own = Path(tempfile.mkdtemp(prefix="face-sketch-"))
+    try:
+        yield own
+    finally:
+        left = own.with_name(f"{own.name}-left")
+        own.rename(left)
+        own.touch()  # a file, in which no thread can make folders
+        shutil.rmtree(left, ignore_errors=True)
+        own.unlink()
 
 
 def folder() -> Path:
     """Return the folder that holds all files of visitors, and no other."""
     return Path(os.environ["GRADIO_TEMP_DIR"])
+
+
+class LimitRequests:
+    """Refuse what is larger than MAX_REQUEST, but for uploads, which Gradio limits.
+
+    Gradio (6.31) keeps what was sent last in each of its sessions, and makes one for each request of an API client.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        size = 0
+
+        async def limited() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > MAX_REQUEST:
+                raise HTTPException(413, TOO_LARGE)
+            return message
+
+        free = scope["type"] != "http" or scope["path"].endswith("/upload")
+        await self.app(scope, receive if free else limited, send)
 
 
 def was_uploaded(path: str) -> bool:
@@ -56,6 +100,7 @@ def read_upload(sent: Any) -> tuple[Image.Image, str]:
     elif url.startswith("data:"):  # of an API client
         try:
             content = base64.b64decode(url.partition(",")[2])
+            sent["url"] = None  # or Gradio (6.31) keeps the text as long as the session
         except ValueError:
             raise ImageError("This picture is no valid base64: send data:image/png;base64,... as its url.") from None
         picture = open_image(content, size=OPENED, apart=True)
