@@ -152,7 +152,7 @@ def evaluate(
     for file, text in ((json_, json.dumps(asdict(report), indent=1) + "\n"), (html, page.html(report) if page else "")):
         if file:
             with atomic(file) as partial:
-                partial.write_text(text, encoding="utf-8")
+                partial.write_text(text, encoding="utf-8", errors="backslashreplace")  # names need not be UTF-8
     return 1 if loaded.pairs.skipped else 0
 
 

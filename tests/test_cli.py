@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,15 @@ def test_a_name_that_no_file_can_have_is_a_sentence(tmp_path: Path, release: Pat
         told = command(*arguments)
         assert told.returncode == 1
         assert told.stderr.endswith("x\\0y: no path holds a NUL.\n")
+
+
+def test_a_report_names_pairs_whose_names_are_not_text(tmp_path: Path, release: Path) -> None:
+    for domain in ("photos", "sketches"):
+        (tmp_path / "test" / domain).mkdir(parents=True)
+        picture(0).save(tmp_path / "test" / domain / os.fsdecode(b"Mu\xf1oz.png"))
+    told = command("evaluate", "--data", tmp_path / "test", "--html", tmp_path / "page.html", "--weights", release)
+    assert told.returncode == 0, told.stderr
+    assert r"Mu\udcf1oz" in (tmp_path / "page.html").read_text("utf-8")
 
 
 def test_every_command_explains_itself() -> None:
