@@ -27,7 +27,7 @@ NO_PICTURE = (
     '"data:image/png;base64,..."}. Pictures at other addresses are not fetched.'
 )
 MAX_REQUEST = 16 * 2**20  # bytes of a request that is no upload
-TOO_LARGE = "A request may have 16 MB. Upload the picture first, and send the path that you get."
+TOO_LARGE = f"A request may have {MAX_REQUEST >> 20} MB. Upload the picture first, and send the path that you get."
 NOT_UPLOADED = "This picture was not uploaded to this app. Upload it first."
 Square = list[float]  # left, top and side, each in shorter sides of the picture
 
@@ -40,10 +40,13 @@ def own_folder() -> Iterator[Path]:
         yield own
     finally:
         left = own.with_name(f"{own.name}-left")
-        own.rename(left)
-        own.touch()  # a file, in which no thread can make folders
-        shutil.rmtree(left, ignore_errors=True)
-        own.unlink()
+        with suppress(OSError):  # it may be gone, or in use where that forbids renaming
+            own.rename(left)
+            own.touch()  # a file, in which no thread can make folders
+        for path in (left, own):
+            shutil.rmtree(path, ignore_errors=True)
+        with suppress(OSError):
+            own.unlink()
 
 
 def folder() -> Path:
@@ -98,9 +101,9 @@ def read_upload(sent: Any) -> tuple[Image.Image, str]:
             raise ImageError(NOT_UPLOADED)
         picture = open_image(path, name or "This picture", OPENED, apart=True)
     elif url.startswith("data:"):  # of an API client
+        sent["url"] = None  # or Gradio (6.31) keeps the text as long as the session
         try:
             content = base64.b64decode(url.partition(",")[2])
-            sent["url"] = None  # or Gradio (6.31) keeps the text as long as the session
         except ValueError:
             raise ImageError("This picture is no valid base64: send data:image/png;base64,... as its url.") from None
         picture = open_image(content, size=OPENED, apart=True)
