@@ -8,9 +8,9 @@ from huggingface_hub.errors import (
     HFValidationError,
     LocalTokenNotFoundError,
 )
+from huggingface_hub.utils import httpx  # type: ignore[attr-defined]  # httpx2 from version 2 on
 
-# OSError, and the HTTPError of httpx or, from version 2 on, of httpx2. The library exports no name for the latter.
-HTTP_ERRORS: tuple[type[Exception], ...] = HfHubHTTPError.__bases__
+HTTP_ERRORS: tuple[type[Exception], ...] = (httpx.HTTPError, OSError)
 
 
 class HubError(ValueError):
