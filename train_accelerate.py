@@ -6,12 +6,11 @@ This file is the whole training loop. Accelerate launches it on a CPU, one GPU o
 import math
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 import torch
@@ -266,7 +265,7 @@ def train(config: TrainConfig) -> None:
                 uploads.finish()
 
 
-def run(config: TrainConfig, accelerator: Accelerator, stop: Event) -> Uploads | None:
+def run(config: TrainConfig, accelerator: Accelerator, stop: Callable[[], bool]) -> Uploads | None:
     """Train until `stop` is set or all is done; return the uploads that may still be on their way."""
     main_process, output, states = accelerator.is_main_process, config.output, config.output / "states"
     check_shares(config, accelerator)
@@ -349,7 +348,7 @@ def run(config: TrainConfig, accelerator: Accelerator, stop: Event) -> Uploads |
 
         # Once in a while: stop, which all processes must do after the same step
         if logging or accelerator.num_processes == 1:
-            stopping = any_process(accelerator, stop.is_set())
+            stopping = any_process(accelerator, stop())
         saving = releasing or stopping or step % (config.save_every or step + 1) == 0
 
         # Once in a while: the losses

@@ -80,26 +80,25 @@ def on_signals(handle: Callable[[int, FrameType | None], object]) -> Iterator[No
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[threading.Event]:
-    """An event that these signals set, so that a run can save its state; a second one ends it at once.
+def stop_on_signals() -> Iterator[Callable[[], bool]]:
+    """A function that says whether one of these signals came, so that a run can save its state.
+
+    A second one ends it at once.
 
     Raises:
         KeyboardInterrupt: the second one came.
     """
-    stop, asked = threading.Event(), time.monotonic()
+    asked: list[float] = []  # no Event: two signals at once could wait for its lock for ever
 
     def handle(number: int, _: object) -> None:
-        nonlocal asked
         if number == HANG_UP:
             _write_to_nobody()
-        if stop.is_set() and time.monotonic() - asked > IMPATIENT:
+        asked.append(time.monotonic())
+        if asked[-1] - asked[0] > IMPATIENT:
             raise KeyboardInterrupt
-        if not stop.is_set():
-            asked = time.monotonic()
-        stop.set()
 
     with on_signals(handle):
-        yield stop
+        yield lambda: bool(asked)
 
 
 def _write_to_nobody() -> None:
