@@ -2,14 +2,15 @@
 
     python -m benchmarks.browser --json > browser.json
 
-`wasm` is what the page runs; `wasm-plain` is the plain ONNX export of the same generator in the same runtime, measured
-in the same run, the two taking turns.
+`wasm` is what the page runs; `wasm-plain` is the plain ONNX export of the same generator in onnxruntime-web's
+WebAssembly, measured in the same run, the two taking turns.
 """
 
 import base64
 import functools
 import http.server
 import json
+import shutil
 import tempfile
 import threading
 import time
@@ -26,7 +27,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from cyclegan import FaceSketchPipeline
 from cyclegan.engines.onnx import sample, to_onnx
-from cyclegan.engines.web import export_web, pack
+from cyclegan.engines.web import export_web, fetch_runtime
 from cyclegan.images import denormalise, normalise
 from cyclegan.release import EMBEDDED
 
@@ -115,30 +116,54 @@ def serving(folder: Path, isolated: bool = True) -> Iterator[Server]:
             server.shutdown()
 
 
-# Lets the graphs take turns on one picture -> milliseconds of each, and the first one's pixels
-TURNS = """async ({ directions, threads, direction, size, pixels, turns, pictures }) => {
+PLAIN_RUNTIME = "ort.wasm.min.mjs", "ort-wasm-simd-threaded"
+# Runs a plain export: the first message starts it, each one is answered with the milliseconds of a picture
+PLAIN = """import * as ort from "./ort.wasm.min.mjs";
+let session;
+self.onmessage = async ({ data: { threads, model, conditions, size, values } }) => {
+  ort.env.wasm.numThreads = threads;
+  session ??= await ort.InferenceSession.create(new URL(model, import.meta.url).href, { executionProviders: ["wasm"] });
+  const feeds = { picture: new ort.Tensor("float32", values, [1, 3, size, size]) };
+  if (conditions) feeds.condition = new ort.Tensor("float32", new Float32Array(conditions), [1, conditions]);
+  const since = performance.now();
+  const { result } = await session.run(feeds);
+  postMessage({ milliseconds: performance.now() - since, values: result.data });
+};"""
+# Lets the page's way and the plain one take turns on a picture -> milliseconds of each, and the pixels
+TURNS = """async ({ threads, direction, size, pixels, turns, pictures }) => {
   const { Runner } = await import(new URL("modules/engine.js", location));
   const release = await (await fetch("release.json")).json();
   const image = new ImageData(Uint8ClampedArray.from(atob(pixels), (letter) => letter.charCodeAt(0)), size, size);
-  const times = {};
-  const runners = {};
-  let made;
-  for (const [name, models] of Object.entries(directions)) {
-    runners[name] = new Runner({ ...release, directions: models }, location.href, { kind: "wasm", threads });
-    const answer = await runners[name].convert(direction, image, { prepared: true });
-    made ??= answer.made.data;
-    times[name] = [];
-  }
+  const runner = new Runner(release, location.href, { kind: "wasm", threads });
+  const worker = new Worker("plain/worker.js", { type: "module" });
+  const { conditions } = release.directions[direction];
+  const area = size * size;
+  const numbers = new Float32Array(3 * area).map((_, at) => image.data[4 * (at % area) + Math.floor(at / area)]);
+  const ways = {
+    "wasm": async () => {
+      const { milliseconds, made } = await runner.convert(direction, image, { prepared: true });
+      return { milliseconds, pixels: [...made.data] };
+    },
+    "wasm-plain": () => new Promise((done) => {
+      worker.onmessage = ({ data: { milliseconds, values } }) => {
+        const pixel = (_, at) => Math.round(((values[Math.floor(at / 4) + area * (at % 4)] ?? 1) + 1) * 127.5);
+        done({ milliseconds, pixels: Array.from({ length: 4 * area }, pixel) });
+      };
+      const values = numbers.map((number) => number / 127.5 - 1);
+      worker.postMessage({ threads, model: `${direction}.onnx`, conditions, size, values });
+    }),
+  };
+  const [times, made] = [{}, {}];
+  for (const way in ways) times[way] = [];
   for (let turn = 0; turn < turns; turn++) {
-    for (const [name, runner] of Object.entries(runners)) {
-      await runner.convert(direction, image, { prepared: true });
-      for (let picture = 0; picture < pictures; picture++) {
-        times[name].push((await runner.convert(direction, image, { prepared: true })).milliseconds);
-      }
+    for (const [way, run] of Object.entries(ways)) {
+      made[way] = (await run()).pixels; // this one warms up
+      for (let picture = 0; picture < pictures; picture++) times[way].push((await run()).milliseconds);
     }
   }
-  for (const runner of Object.values(runners)) runner.end();
-  return { times, made: [...made] };
+  runner.end();
+  worker.terminate();
+  return { times, made };
 }"""
 # The milliseconds from each touch of the pen to the next photo
 DELAYS = """() => {
@@ -159,13 +184,11 @@ LONGEST = """() => {
 @torch.inference_mode()
 def measure(page: Page, pipe: FaceSketchPipeline, folder: Path, options: Options) -> list[dict[str, Any]]:
     """The rows: each direction, number of threads and size."""
-    directions = json.loads((folder / "release.json").read_text())["directions"]
-    plain = {}
+    plain = folder / "plain"
+    shutil.copytree(options.runtime or fetch_runtime(*PLAIN_RUNTIME), plain)
+    (plain / "worker.js").write_text(PLAIN)
     for direction, generator in pipe.generators.items():
-        draft = folder / "plain.onnx"
-        to_onnx(generator, draft)
-        model = pack(draft.read_bytes(), folder, f"models/plain-{direction}")
-        plain[direction] = directions[direction] | {"model": model}
+        to_onnx(generator, plain / f"{direction}.onnx")
     rows = []
     for direction, generator in pipe.generators.items():
         for size in options.sizes:
@@ -174,7 +197,6 @@ def measure(page: Page, pipe: FaceSketchPipeline, folder: Path, options: Options
             wanted = denormalise(generator(normalise(pixels)))[0].permute(1, 2, 0).numpy().astype(float)
             for threads in options.threads:
                 task = {
-                    "directions": {"wasm": directions, "wasm-plain": plain},
                     "pixels": base64.b64encode(opaque.numpy().tobytes()).decode(),
                     "direction": direction,
                     "threads": threads,
@@ -183,8 +205,8 @@ def measure(page: Page, pipe: FaceSketchPipeline, folder: Path, options: Options
                     "pictures": options.pictures,
                 }
                 found = page.evaluate(TURNS, task)
-                made = np.array(found["made"], float).reshape(size, size, 4)[..., :3]
                 for engine, times in found["times"].items():
+                    made = np.array(found["made"][engine], float).reshape(size, size, 4)[..., :3]
                     p50, p95 = np.percentile(times, (50, 95))
                     rows.append(
                         {

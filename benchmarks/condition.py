@@ -4,7 +4,7 @@
 
 `without` is the same generator after its map from conditions is taken away; `with` is told a condition. They take turns
 picture by picture, and the time is that of the processor, so that other work on the machine matters less. The bar is
-1.03. The web engines run the same ONNX file as onnxruntime.
+1.03. The page for the visitor's device adds no step for a condition; see docs/device.md.
 """
 
 import copy

@@ -22,6 +22,8 @@ GUESS, SURE = 0.12, 0.25  # from 0 to 1: what is worth a second look, and what i
 CONTEXT = 1.5  # the second look sees this many times the square
 TURNED = 8.0  # degrees from which on a head is turned upright: the generators were trained on heads up to that
 SMALLEST, LARGEST = 16, 1024  # pixels of the shorter side
+SIZES = (1, 1.5, 2)  # times the working size of a release: what users choose from
+LARGE = 512  # pixels of the shorter side of the largest sketch, and of what is saved, if the user chooses no size
 ENLARGED = 1.125  # times; a square is not made larger than that for the sake of a larger size
 Size = int | tuple[int, ...] | Literal["own"]
 Framing = Literal["face", "faces", "middle", "whole"]
@@ -226,6 +228,21 @@ def fit_size(size: Size, side: int) -> int:
     if isinstance(size, int):
         return size
     return max((one for one in size if one <= ENLARGED * side), default=min(size))
+
+
+def best_sizes(target: str, size: int) -> tuple[int, ...]:
+    """Return the sizes of which `fit_size` is to choose if the user chooses none, in pixels.
+
+    Sketches gain from a larger size than that of training if the face has as many pixels, or else dark hair fades.
+    Photos get blotches.
+
+    Args:
+        target: what is made, a `sketch` or a `photo`. size: the release's own.
+    """
+    sizes = tuple(round(one * size) for one in SIZES)
+    if target == "sketch" and sizes[-1] >= LARGE:
+        return tuple(one for one in sizes if one <= max(size, LARGE))
+    return (size,)
 
 
 def frame(image: Image.Image, framing: Framing, size: Size) -> list[Frame]:

@@ -8,15 +8,15 @@ import json
 import os
 import tarfile
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save
 
 from ..directions import Direction
 from ..extras import extra
-from ..faces import load_finder
+from ..faces import SIZES, WEIGHTS, best_sizes
 from ..files import atomic, cache_folder, kept_in_cache
 from ..networks import Generator
 from ..pipeline import FaceSketchPipeline
@@ -26,8 +26,10 @@ from .onnx import sample
 ROOT = Path(__file__).parents[2]
 RUNTIME = "1.30.0"  # of onnxruntime-web, and what npm says that package must be
 INTEGRITY = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
-ENGINES = {"wasm": ("ort.wasm.min.mjs", "ort-wasm-simd-threaded"),
-           "webgpu": ("ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify")}  # fmt: skip
+MODULE, BINARY = "ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify"  # the build for WebGPU
+STEP = 4  # of a generator's multiple: sides that web/device/modules/kernels.js computes in whole tiles
+MOST = 1024  # channels that web/device/modules/thread.js has room for
+ABOUT = ("width", "blocks", "fold", "compact", "padding", "upsample", "grey", "changed")  # of a generator, for the page
 LIMIT = 0.003  # mean absolute difference from torch in float32, in [-1, 1]
 NOTICE = "\n\nonnxruntime-web {version}, in runtime/, is under the same terms:\n\nCopyright (c) Microsoft Corporation\n"
 
@@ -52,13 +54,17 @@ def export_web(pipe: FaceSketchPipeline, out: Path, runtime: Path | None = None)
     with extra("fast", "Exporting to the web", EngineError):
         import onnxruntime  # noqa: F401, by which the models are checked
 
-        from .graph import write_finder
-        from .wasm import TILE, write_graph
+        from .webgpu import write_graph
     with atomic(out) as folder:
         (folder / "models").mkdir(parents=True)
         manifest: dict[str, Any] = {"source": pipe.source, "revision": pipe.revision, "image_size": pipe.image_size}
         manifest["directions"] = {}
         for direction, generator in pipe.generators.items():
+            if max(generator.changed) > MOST:
+                raise EngineError(
+                    f"The page computes at most {MOST} channels; the generator of {direction} has "
+                    f"{max(generator.changed)}. Export one with a smaller width."
+                )
             draft = folder / "models" / f"{direction}.onnx"
             write_graph(generator, draft)
             differences[str(direction)] = _difference(draft, generator)
@@ -68,20 +74,23 @@ def export_web(pipe: FaceSketchPipeline, out: Path, runtime: Path | None = None)
                     "the limit. Its weights cannot be stored in float16."
                 )
             manifest["directions"][direction] = {
-                "model": pack(draft.read_bytes(), folder, f"models/{direction}"),
+                "model": pack(tensors(generator), folder, f"models/{direction}"),
+                "graph": pack(draft.read_bytes(), folder, f"models/{direction}-webgpu"),
                 "multiple": generator.multiple,
-                "conditions": getattr(generator, "conditions", 0),
+                "conditions": generator.conditions,
+                "sizes": best_sizes(direction.target, pipe.image_size),
+                "about": {name: getattr(generator, name) for name in ABOUT},
             }
             draft.unlink()
-        write_finder(load_finder(), draft := folder / "models" / "finder.onnx")
-        manifest["finder"] = pack(draft.read_bytes(), folder, "models/finder")
-        draft.unlink()
-        step = TILE * max(generator.multiple for generator in pipe.generators.values())  # these are the quick ones
-        manifest["sizes"] = sorted({max(step, round(pipe.image_size * part / step) * step) for part in (0.5, 0.75, 1)})
+        manifest["finder"] = pack(WEIGHTS.read_bytes(), folder, "models/finder")
+        step = STEP * max(generator.multiple for generator in pipe.generators.values())  # these are the quick ones
+        manifest["sizes"] = sorted(
+            {max(step, round(pipe.image_size * part / step) * step) for part in (0.5, 0.75, *SIZES)}
+        )
         manifest["controls"] = {"styles": list(getattr(pipe, "styles", ())), "colours": []}
         if manifest["directions"].get(Direction.SKETCH_TO_PHOTO, {}).get("conditions"):
             manifest["controls"]["colours"] = ["skin", "hair", "background"]
-        manifest["runtime"] = dict(_runtime(folder, runtime or fetch_runtime()))
+        manifest["runtime"] = _runtime(folder, runtime or fetch_runtime())
         _copy(folder, manifest)
     return differences
 
@@ -132,31 +141,28 @@ def _store(packed: bytes, folder: Path, name: str) -> dict[str, Any]:
     }
 
 
-def _runtime(folder: Path, source: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    for engine, (module, binary) in ENGINES.items():
-        target = folder / "runtime" / RUNTIME
-        target.mkdir(parents=True, exist_ok=True)
-        for name in (module, f"{binary}.mjs"):
-            try:
-                (target / name).write_bytes((source / name).read_bytes())
-                kept = source / f"{binary}.wasm.gz"
-                packed = kept.read_bytes() if kept.is_file() else _gzip((source / f"{binary}.wasm").read_bytes())
-            except OSError as error:
-                raise EngineError(f"{error}: --runtime must be the dist folder of onnxruntime-web {RUNTIME}.") from None
-        at = f"runtime/{RUNTIME}"
-        yield (
-            engine,
-            {
-                "module": f"{at}/{module}",
-                "loader": f"{at}/{binary}.mjs",
-                "binary": _store(packed, folder, f"{at}/{engine}"),
-            },
-        )
+def tensors(generator: Generator) -> bytes:
+    """A generator's weights as safetensors in float16."""
+    return save({name: tensor.half().contiguous() for name, tensor in generator.state_dict().items()})
 
 
-def fetch_runtime() -> Path:
-    """The files of onnxruntime-web in the cache, fetched and checked if they are not there."""
-    target = cache_folder() / "onnxruntime-web" / RUNTIME
+def _runtime(folder: Path, source: Path) -> dict[str, Any]:
+    at = f"runtime/{RUNTIME}"
+    (folder / at).mkdir(parents=True)
+    try:
+        for name in (MODULE, f"{BINARY}.mjs"):
+            (folder / at / name).write_bytes((source / name).read_bytes())
+        kept = source / f"{BINARY}.wasm.gz"
+        packed = kept.read_bytes() if kept.is_file() else _gzip((source / f"{BINARY}.wasm").read_bytes())
+    except OSError as error:
+        raise EngineError(f"{error}: --runtime must be the dist folder of onnxruntime-web {RUNTIME}.") from None
+    binary = _store(packed, folder, f"{at}/webgpu")
+    return {"module": f"{at}/{MODULE}", "loader": f"{at}/{BINARY}.mjs", "binary": binary}
+
+
+def fetch_runtime(module: str = MODULE, binary: str = BINARY) -> Path:
+    """The files of a build of onnxruntime-web in the cache, fetched and checked if they are not there."""
+    target = cache_folder() / "onnxruntime-web" / RUNTIME / binary
     if target.is_dir():
         return target
     registry = os.environ.get("NPM_CONFIG_REGISTRY", "https://registry.npmjs.org").rstrip("/")
@@ -170,7 +176,7 @@ def fetch_runtime() -> Path:
         ) from None
     if base64.b64encode(hashlib.sha512(package).digest()).decode() != INTEGRITY:
         raise EngineError(f"{url} is not the pinned onnxruntime-web {RUNTIME}. Pass its dist folder with --runtime.")
-    wanted = {name for module, binary in ENGINES.values() for name in (module, f"{binary}.mjs", f"{binary}.wasm")}
+    wanted = {module, f"{binary}.mjs", f"{binary}.wasm"}
     with (
         kept_in_cache(f"The files of onnxruntime-web {RUNTIME}", EngineError),
         atomic(target) as partial,
@@ -195,7 +201,7 @@ def _difference(path: Path, generator: Generator) -> float:
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     pictures = sample(1, 16 * generator.multiple)
-    condition = torch.zeros(1, getattr(generator, "conditions", 0))
+    condition = torch.zeros(1, generator.conditions)
     differences = []
     for some in (pictures, pictures[..., : 7 * generator.multiple, : 12 * generator.multiple].contiguous()):
         feeds = {"picture": some.numpy()} | ({"condition": condition.numpy()} if condition.numel() else {})

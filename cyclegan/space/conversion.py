@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ..directions import Direction
-from ..faces import LARGEST, SMALLEST, Frame
+from ..faces import LARGE, LARGEST, SIZES, SMALLEST, Frame, best_sizes
 from ..images import ImageError, open_image, resize_to
 from ..palette import PARTS
 from ..prepare import judge
@@ -19,8 +19,6 @@ from .archives import list_pictures, png_name
 from .files import FRAMINGS, OPENED, Square, choose, cut_out, folder, read_pair, read_upload, write
 from .serving import Models
 
-SIZES = (1, 1.5, 2)  # times the working size of the release
-LARGE = 512  # pixels of the shorter side of the largest sketch, and of what is saved, if the visitor chooses no size
 SHOWN = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".avif")  # what browsers show
 MAX_BATCH = 200  # pictures at once
 THUMBNAIL = 256  # pixels of the shorter side of what stands beside a result
@@ -63,16 +61,10 @@ def possible_sizes(models: Models, direction: Direction, name: str, factor: floa
     """Return what the shorter side of a result may have, in pixels; of several sizes, the face's own pixels decide.
 
     Args:
-        factor: one of SIZES, or anything else for the best: sketches gain from a larger size than that of training if
-            the face has as many pixels, or else dark hair fades; photos get blotches.
+        factor: one of SIZES, or anything else for the best.
     """
     size = models.release(name).image_size
-    sizes = tuple(round(one * size) for one in SIZES)
-    if factor in SIZES:
-        return (round(factor * size),)
-    if direction.target == "sketch" and sizes[-1] >= LARGE:
-        return tuple(one for one in sizes if one <= max(size, LARGE))
-    return (size,)
+    return (round(factor * size),) if factor in SIZES else best_sizes(direction.target, size)
 
 
 def convert_upload(

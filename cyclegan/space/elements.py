@@ -10,10 +10,10 @@ from typing import Any
 import gradio as gr
 
 from ..directions import Direction
+from ..faces import SIZES
 from ..images import ImageError
 from ..palette import ChoiceError
 from ..release import WeightsError
-from .conversion import SIZES
 from .files import FRAMINGS
 from .serving import Models
 

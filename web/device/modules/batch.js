@@ -43,7 +43,7 @@ export const batch = (app, element) => {
       app.say("progress", { done: at, all: files.length });
       try {
         const bitmap = await open(file);
-        const answer = await app.convert(direction(), bitmap, { framing: "face", size: app.size, condition: condition() });
+        const answer = await app.convert(direction(), bitmap, { framing: "face", size: app.sizes(direction()), condition: condition() });
         bitmap.close();
         if (turn !== newest) return;
         whole = Boolean(answer);

@@ -64,7 +64,7 @@ export const conversion = (app, direction, element) => {
       const framed = framing.value;
       const kept = sought();
       const pasted = framed === "pasted" && seen.faces?.found !== false;
-      const answer = await app.convert(direction, picture, { framing: wish(), size: app.size, condition: condition(), pasted });
+      const answer = await app.convert(direction, picture, { framing: wish(), size: app.sizes(direction), condition: condition(), pasted });
       if (!answer || picture !== bitmap) continue;
       if (["face", "faces"].includes(kept)) {
         seen[kept] ??= { found: answer.found, frames: answer.frames };
@@ -79,7 +79,7 @@ export const conversion = (app, direction, element) => {
       find(".again").hidden = true;
       element.dataset.count = Number(element.dataset.count ?? 0) + 1; // for who measures
       element.dataset.first ??= performance.timeOrigin + performance.now();
-      if (framed !== "pasted") app.slow(answer.milliseconds); // that is the whole picture, at its own size
+      if (framed !== "pasted") app.slow(answer.milliseconds, Math.min(answer.made.width, answer.made.height)); // that is the whole picture, at its own size
     }
   };
 

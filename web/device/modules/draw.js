@@ -19,7 +19,7 @@ export const draw = (app, element) => {
     running = true;
     while (changed) {
       changed = false;
-      const side = app.size;
+      const side = [app.sizes("sketch_to_photo")].flat()[0];
       const since = performance.now();
       const drawing = await createImageBitmap(pad.canvas, { resizeWidth: side, resizeHeight: side, resizeQuality: "high" });
       const prepared = good && pad.drawing;
@@ -33,7 +33,7 @@ export const draw = (app, element) => {
       paint(made, answer.made);
       made.dataset.count = Number(made.dataset.count ?? 0) + 1; // for who measures
       made.dataset.delay = performance.now() - since;
-      app.slow(answer.milliseconds);
+      app.slow(answer.milliseconds, side);
     }
     running = false;
   };

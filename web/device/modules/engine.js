@@ -7,7 +7,7 @@ const DIFFERENCE = 3; // of 255, on average, that WebGPU may be away from WebAss
 const TURNS = 5;
 
 export class Runner {
-  // engine: { kind: "wasm" | "webgpu", threads }; first: what is converted first, which is fetched beside the runtime
+  // engine: { kind: "wasm" | "webgpu", threads }; first: what is fetched at once
   constructor(release, base, engine, progress = () => {}, first = []) {
     Object.assign(this, { release, engine, progress, waiting: new Map(), next: 0 });
     this.worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });

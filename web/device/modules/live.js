@@ -17,7 +17,7 @@ export const live = (app, element) => {
   let condition;
   const choose = () => { condition = controls(app, direction(), find(".controls"), () => {}); };
   choose();
-  const { sizes } = app.release;
+  const sizes = Array.from(size.options, ({ value }) => Number(value));
   size.value = sizes.reduce((a, b) => (Math.abs(b - USUAL) < Math.abs(a - USUAL) ? b : a));
   const times = []; // of the last second
   let told = 0;

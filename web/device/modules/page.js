@@ -33,12 +33,13 @@ class App {
   }
 
   get key() {
-    const models = Object.values(this.release.directions).map(({ model }) => model.name);
-    return [...models, this.release.runtime.wasm.binary.name, ...this.engines.map(name), navigator.userAgent].join(" ");
+    const { directions, runtime } = this.release;
+    return [JSON.stringify(directions), runtime.binary.name, ...this.engines.map(name), navigator.userAgent].join(" ");
   }
 
-  get size() {
-    return Number(find("select.size").value) || this.release.image_size;
+  // Pixels of a side, or several of which the face chooses
+  sizes(direction) {
+    return Number(find("select.size").value) || this.release.directions[direction].sizes;
   }
 
   make(engine, first) {
@@ -55,7 +56,8 @@ class App {
   progress(part, bytes) {
     this.arrived[part] = bytes;
     const { runtime, finder, directions } = this.release;
-    const total = runtime[this.engine.kind].binary.bytes + finder.bytes + directions[this.directions[0]].model.bytes;
+    const { model, graph } = directions[this.directions[0]];
+    const total = finder.bytes + (this.engine.kind === "wasm" ? model.bytes : graph.bytes + runtime.binary.bytes);
     const sum = Object.values(this.arrived).reduce((a, b) => a + b, 0);
     Object.assign(find(".loading"), { hidden: this.converted > 0 || sum >= total, value: Math.min(1, sum / total) });
   }
@@ -97,8 +99,9 @@ class App {
       await idle();
       await navigator.serviceWorker?.register("sw.js").catch(() => {}); // on plain http: the page works, and not offline
       for (const direction of this.directions.slice(1)) await this.runner.prepare(direction);
-      await tidy([this.release.finder.name, ...Object.values(this.release.directions).map(({ model }) => model.name),
-        ...["wasm", "webgpu"].map((kind) => this.release.runtime[kind].binary.name)], base);
+      const { directions, finder, runtime } = this.release;
+      const files = [finder, runtime.binary, ...Object.values(directions).flatMap(({ model, graph }) => [model, graph])];
+      await tidy(files.map((file) => file.name), base);
       document.documentElement.dataset.ready = "offline"; // all that is needed is here
       if (!this.measured && !remembered("engine-chosen")) {
         await idle();
@@ -140,23 +143,24 @@ class App {
       this.take(this.engines.find((engine) => name(engine) === target.value));
     };
     const { sizes, image_size: usual } = this.release;
-    for (const choice of document.querySelectorAll("select.size, select.live-size")) {
-      choice.replaceChildren(...sizes.map((size) => new Option(sides(size, size), size)));
-    }
-    find("select.size").value = remembered("size") ?? usual;
+    const options = (some) => some.map((size) => new Option(sides(size, size), size));
+    find("select.live-size").replaceChildren(...options(sizes.filter((size) => size <= usual)));
+    find("select.size").replaceChildren(new Option(text("automatic"), ""), ...options(sizes));
+    find("select.size").value = remembered("size") || "";
     find("select.size").onchange = ({ target }) => {
       remember("size", Number(target.value));
       this.tabs[this.open]?.sized?.();
     };
   }
 
-  // Called with the time of each picture of a tab that is not live
-  slow(milliseconds) {
-    const least = Math.min(...this.release.sizes);
-    if (milliseconds < SLOW || this.size === least || remembered("size")) return;
-    find("select.size").value = least;
-    remember("size", least);
-    say("slow_device", { size: sides(least, least) });
+  // Called with the time of each picture of a tab that is not live, and its side
+  slow(milliseconds, side) {
+    const smaller = this.release.sizes.filter((size) => size < side);
+    if (milliseconds < SLOW || !smaller.length || remembered("size")) return;
+    const size = Math.max(smaller[0], ...smaller.filter((one) => milliseconds * (one / side) ** 2 < SLOW));
+    find("select.size").value = size;
+    remember("size", size);
+    say("slow_device", { size: sides(size, size) });
   }
 
   show_tab(id) {

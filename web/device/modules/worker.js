@@ -1,13 +1,14 @@
 // Runs the generators, away from the page. A message is { id, kind, ... }; its answer { id, ... } or { id, problem }.
 
+import { Crew } from "./crew.js";
 import { frame, LARGEST, SEARCHED, shrink, turnBack } from "./faces.js";
 import { load, Problem } from "./files.js";
 import { readPalette } from "./palette.js";
 import { fromImage, paste, picture, resize, sheet, toImage } from "./pixels.js";
 import { prepare } from "./prepare.js";
 
-let ort, release, base, engine;
-const sessions = new Map(); // of each direction and the finder, or the promise of it
+let ort, crew, release, base, engine;
+const networks = new Map(); // of each direction and the finder: the promise of a function, (values, shape, condition) -> { data, dims }
 const files = new Map(); // the promises of what they are made of
 let last = Promise.resolve();
 const canvas = new OffscreenCanvas(1, 1);
@@ -27,44 +28,57 @@ const progress = (part) => (bytes) => postMessage({ part, bytes });
 
 const start = async (message) => {
   ({ release, base, engine } = message);
-  for (const name of message.first) fetched(name).catch(() => files.delete(name)); // beside the runtime
+  for (const name of message.first) fetched(name).catch(() => files.delete(name)); // while the threads start
   if (typeof WebAssembly !== "object") throw new Problem("no_wasm");
-  const runtime = release.runtime[engine.kind];
-  const [module, binary] = await Promise.all([
-    import(new URL(runtime.module, base)).catch(() => { throw new Problem("cut_off", runtime.module); }),
-    load(runtime.binary, base, progress("runtime")),
+  crew = await Crew.start(engine.kind === "wasm" ? engine.threads : 1);
+  if (engine.kind === "webgpu") await startRuntime(release.runtime);
+};
+
+const startRuntime = async ({ module, loader, binary }) => {
+  [ort, binary] = await Promise.all([
+    import(new URL(module, base)).catch(() => { throw new Problem("cut_off", module); }),
+    load(binary, base, progress("runtime")),
   ]);
-  ort = module;
   ort.env.logLevel = "error";
-  ort.env.wasm.numThreads = engine.threads;
+  ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmBinary = binary;
-  ort.env.wasm.wasmPaths = { mjs: new URL(runtime.loader, base).href };
+  ort.env.wasm.wasmPaths = { mjs: new URL(loader, base).href };
 };
 
 // name: a direction, or the finder
+const isGraph = (name) => engine.kind === "webgpu" && name !== "finder";
 const fetched = (name) => {
-  const file = name === "finder" ? release.finder : release.directions[name].model;
+  const file = name === "finder" ? release.finder : release.directions[name][isGraph(name) ? "graph" : "model"];
   if (!files.has(name)) files.set(name, load(file, base, progress(name)));
   return files.get(name);
 };
-const session = (name) => {
-  if (!sessions.has(name)) {
-    const kind = name === "finder" ? "wasm" : engine.kind;
-    const made = fetched(name).then((model) =>
-      ort.InferenceSession.create(model, { executionProviders: [kind], graphOptimizationLevel: "all", logSeverityLevel: 3 }));
-    made.catch(() => sessions.delete(name)); // so that it can be tried again
+const network = (name) => {
+  if (!networks.has(name)) {
+    const made = fetched(name).then(isGraph(name) ? openGraph : (file) => {
+      const loaded = crew.load(file, release.directions[name]?.about);
+      return (...task) => crew.run(loaded, ...task);
+    });
+    made.catch(() => networks.delete(name)); // so that it can be tried again
     made.catch(() => {}).finally(() => files.delete(name));
-    sessions.set(name, made);
+    networks.set(name, made);
   }
-  return sessions.get(name);
+  return networks.get(name);
+};
+const openGraph = async (graph) => {
+  const session = await ort.InferenceSession.create(graph, { executionProviders: ["webgpu"], graphOptimizationLevel: "all", logSeverityLevel: 3 });
+  return async (values, [high, wide], condition) => {
+    const feeds = { picture: new ort.Tensor("float32", values, [1, 3, high, wide]) };
+    if (condition) feeds.condition = new ort.Tensor("float32", condition, [1, condition.length]);
+    const { result } = await session.run(feeds);
+    const { data, dims } = result;
+    result.dispose();
+    return { data, dims };
+  };
 };
 
-const findFaces = async (values) => {
-  const { result } = await (await session("finder")).run({ picture: new ort.Tensor("float32", values, [1, 1, SEARCHED, SEARCHED]) });
-  return result.data;
-};
+const findFaces = async (values) => (await (await network("finder"))(values, [SEARCHED, SEARCHED])).data;
 
-// A picture -> (1, 3, height, width) in [-1, 1]; what is missing to a multiple, of which there are two at least, is reflected
+// A picture -> values (3, height, width) in [-1, 1]; what is missing to a multiple, of which there are two at least, is reflected
 const tensor = ({ data, width, height }, multiple) => {
   const [wide, high] = [width, height].map((side) => Math.max(2, Math.ceil(side / multiple)) * multiple);
   const reflect = (at, side) => {
@@ -84,7 +98,7 @@ const tensor = ({ data, width, height }, multiple) => {
       values[at + 2 * area] = data[from + 2] / 127.5 - 1;
     }
   }
-  return new ort.Tensor("float32", values, [1, 3, high, wide]);
+  return { values, shape: [high, wide] };
 };
 
 const pixels = ({ data, dims }, width, height) => {
@@ -105,14 +119,9 @@ const white = ({ width, height }) => picture(width, height, 3, new Uint8ClampedA
 
 const run = async (direction, image, condition) => {
   const { multiple, conditions } = release.directions[direction];
-  const feeds = { picture: tensor(image, multiple) };
-  if (conditions) {
-    feeds.condition = new ort.Tensor("float32", Float32Array.from({ length: conditions }, (_, at) => condition?.[at] ?? 0), [1, conditions]);
-  }
-  const { result } = await (await session(direction)).run(feeds);
-  const made = pixels(result, image.width, image.height);
-  result.dispose();
-  return made;
+  const { values, shape } = tensor(image, multiple);
+  const given = conditions ? Float32Array.from({ length: conditions }, (_, at) => condition?.[at] ?? 0) : null;
+  return pixels(await (await network(direction))(values, shape, given), image.width, image.height);
 };
 
 // ImageData, or a bitmap, which is closed -> a picture; a bitmap is drawn at width x height
@@ -131,7 +140,7 @@ const read = (image, width, height) => {
 // prepared: what prepare.js does is not to be done; good: it changed nothing. Several faces come back on one sheet, or in the whole picture: pasted
 const convert = async ({ direction, image, width = image.width, height = image.height, framing, size, condition, prepared, pasted }) => {
   const looks = framing === "face" || framing === "faces";
-  await Promise.all([session(direction), looks && session("finder")]); // the time is that of the picture alone
+  await Promise.all([network(direction), looks && network("finder")]); // the time is that of the picture alone
   const since = performance.now();
   const whole = read(image, width, height);
   const { found, faces, frames } = framing ? await frame(whole, framing, size, findFaces) : { frames: [{ image: whole, given: whole, tilt: 0 }] };
@@ -165,7 +174,7 @@ const palette = async ({ image, size }) => {
 };
 
 // Fetches what a direction needs
-const fetchAll = async ({ direction }) => { await Promise.all([session(direction), session("finder")]); return {}; };
+const fetchAll = async ({ direction }) => { await Promise.all([network(direction), network("finder")]); return {}; };
 
 const kinds = { start, prepare: fetchAll, convert, palette };
 self.onmessage = ({ data }) => {
