@@ -469,26 +469,27 @@ def test_a_stroke_on_a_good_drawing_does_not_wait_until_it_is_prepared(plain: Se
           app.convert = (...given) => { asked.push(given[2].prepared); return convert(...given); };
         }"""
     )
+    page.locator(".brush").fill("40")
+    assert prepared_of_stroke(page, 0) == [False, False]  # one dot is pale, and is made darker
+    page.locator("#draw .starts button").first.click()
+    expect(page.locator("#draw .made")).to_have_attribute("data-count", "3", timeout=PATIENCE)
+    assert prepared_of_stroke(page, 3) == [True, False]
+    page.locator(".eraser").click()  # what is left may be nothing
+    assert prepared_of_stroke(page, 5) == [False, False]
+
+
+def prepared_of_stroke(page: Page, count: int) -> list[bool]:
+    """Whether it was taken for prepared when the pen came down, and when it was lifted, after so many pictures."""
     page.locator(".pad").scroll_into_view_if_needed()
     box = page.locator(".pad").bounding_box()
     assert box
-
-    def prepared_of_stroke(count: int) -> list[bool]:
-        """Whether it was taken for prepared when the pen came down, and when it was lifted, after so many pictures."""
-        page.mouse.move(box["x"] + 100, box["y"] + 100)
-        for step, act in enumerate((page.mouse.down, page.mouse.up), count + 1):
-            act()
-            expect(page.locator("#draw .made")).to_have_attribute("data-count", str(step), timeout=PATIENCE)
-            page.wait_for_function(f"asked.length === {step}")
-        return list(page.evaluate("asked.slice(-2)"))
-
-    page.locator(".brush").fill("40")
-    assert prepared_of_stroke(0) == [False, False]  # one dot is pale, and is made darker
-    page.locator("#draw .starts button").first.click()
-    expect(page.locator("#draw .made")).to_have_attribute("data-count", "3", timeout=PATIENCE)
-    assert prepared_of_stroke(3) == [True, False]
-    page.locator(".eraser").click()  # what is left may be nothing
-    assert prepared_of_stroke(5) == [False, False]
+    page.mouse.move(box["x"] + 100, box["y"] + 100)
+    page.evaluate("window.asked = []")
+    for step, act in enumerate((page.mouse.down, page.mouse.up), 1):
+        act()
+        expect(page.locator(".made:visible")).to_have_attribute("data-count", str(count + step), timeout=PATIENCE)
+        page.wait_for_function(f"asked.length === {step}")
+    return list(page.evaluate("asked"))
 
 
 def test_nothing_leaves_the_device_and_the_page_works_offline(
@@ -752,6 +753,29 @@ def test_the_app_offers_the_device_to_draw_on(app: str, context: BrowserContext)
     panel.locator(".starts button").nth(1).click()
     expect(panel.locator(".made")).to_have_attribute("data-count", re.compile("[2-9]"), timeout=PATIENCE)
     assert [socket for socket in sockets if "/live/" in socket.url]
+
+
+# What is asked of the device, but for its measurement on a small picture: whether it is taken for prepared
+ASKED = """async () => {
+  window.asked = [];
+  const { runner } = await window.device;
+  const convert = runner.convert.bind(runner);
+  runner.convert = (...given) => { asked.push(given[2].prepared); return convert(...given); };
+}"""
+
+
+def test_a_stroke_in_the_app_does_not_wait_either(app: str, context: BrowserContext) -> None:
+    page = context.new_page()
+    page.goto(f"{app}/#draw")
+    panel = page.locator("[role=tabpanel]:visible")
+    panel.get_by_label("On this device").check(timeout=60_000)
+    made = panel.locator(".made")
+    panel.locator(".starts button").first.click()
+    expect(made).to_have_attribute("data-count", "1", timeout=PATIENCE)
+    page.evaluate(ASKED)
+    assert prepared_of_stroke(page, 1) == [True, False]
+    panel.locator(".eraser").click()
+    assert prepared_of_stroke(page, 3) == [False, False]
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)

@@ -39,7 +39,9 @@ const send = () => {
   }
   if (!stream.ready) return;
   changed = false;
-  stream.send((context, size) => context.drawImage(pad, 0, 0, size, size));
+  // A stroke only adds to the drawing, and does not wait on this device until a good one is evened out
+  const prepared = stream.good && pointer !== null && !pressed(eraser);
+  stream.send((context, size) => context.drawImage(pad, 0, 0, size, size), prepared);
 };
 const change = () => { changed = true; enable(); send(); };
 const again = () => { if (stream) { stream.close(); stream = null; change(); } };
@@ -94,6 +96,7 @@ pad.onpointerup = pad.onpointercancel = (event) => {
   if (event.pointerId !== pointer) return;
   pointer = last = null;
   store();
+  if (stream?.good) change(); // the stroke did not wait for it
 };
 
 const step = (from, to) => {

@@ -7,7 +7,9 @@
 //   choices: of the address, such as {style: "bold", size: 512}; lost(): is called when the stream has ended by itself
 //   target: the canvas of the answers; the one on the page if there is none
 //   ready: whether a picture may be sent; close()
-//   send(draw): draw(context, size) paints a picture; what it returns is given to found
+//   send(draw, prepared): draw(context, size) paints a picture; what it returns is given to found. prepared: this device
+//   does not even it out
+//   good: whether this device found nothing to even out in the last picture
 //   opened(), shown(milliseconds, resized), refused(), found(face, of): set by the panel that wants to know. A face is
 //   [left, top, side] in sides of the picture, or null.
 
@@ -84,7 +86,7 @@ class Device {
     return this.device && this.waiting < this.depth;
   }
 
-  async send(draw) {
+  async send(draw, prepared) {
     this.waiting++;
     const since = performance.now();
     const context = this.small.getContext("2d");
@@ -95,8 +97,9 @@ class Device {
       const image = await createImageBitmap(this.small);
       const { style } = this.choices;
       const condition = style ? release.controls.styles.map((name) => Number(name === style)) : null;
-      const answer = await runner.convert(this.direction, image, { width: this.size, height: this.size, condition });
+      const answer = await runner.convert(this.direction, image, { width: this.size, height: this.size, condition, prepared });
       if (this.closed) return;
+      this.good = answer.good;
       Object.assign(this.target, { width: this.size, height: this.size });
       this.target.getContext("2d").putImageData(answer.made, 0, 0);
     } catch (problem) {
