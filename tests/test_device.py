@@ -778,6 +778,39 @@ def test_a_stroke_in_the_app_does_not_wait_either(app: str, context: BrowserCont
     assert prepared_of_stroke(page, 3) == [False, False]
 
 
+# Counts the camera's frames that are drawn, which Chromium keeps
+DRAWN = """{
+  window.drawn = 0;
+  const { drawImage } = CanvasRenderingContext2D.prototype;
+  CanvasRenderingContext2D.prototype.drawImage = function (picture, ...place) {
+    if (picture instanceof HTMLVideoElement) window.drawn++;
+    drawImage.call(this, picture, ...place);
+  };
+  const bitmap = createImageBitmap;
+  window.createImageBitmap = (picture, ...place) => {
+    if (picture instanceof HTMLVideoElement) window.drawn++;
+    return bitmap(picture, ...place);
+  };
+}"""
+
+
+def test_the_apps_live_copies_frames_and_does_not_prepare_them(app: str, context: BrowserContext) -> None:
+    context.add_init_script(DRAWN)
+    page = context.new_page()
+    page.goto(f"{app}/#live")
+    panel = page.locator("[role=tabpanel]:visible")
+    panel.get_by_label("On this device").check(timeout=60_000)
+    panel.get_by_role("button", name="Start the camera").click()
+    expect(panel.locator(".rate")).to_contain_text("a second", timeout=PATIENCE)
+    page.evaluate(ASKED)
+    page.wait_for_function("asked.length > 3", timeout=PATIENCE)
+    assert set(page.evaluate("asked")) == {True}
+    with page.expect_websocket(timeout=PATIENCE) as opened:
+        panel.get_by_label("On this device").uncheck()  # those for the server are copied too
+    opened.value.wait_for_event("framereceived", timeout=PATIENCE)
+    assert page.evaluate("drawn") == 0
+
+
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_the_app_converts_on_the_device_where_that_is_chosen(
     app: str, context: BrowserContext, release: Path, tmp_path: Path, direction: str

@@ -95,22 +95,30 @@ const open = () => {
   };
 };
 
-// Paints the square of the camera that is converted, and returns which it is
-const paint = (context, size) => {
-  const middle = Math.min(video.videoWidth, video.videoHeight);
+// What the camera shows. Where the page for the device is there its pixels are copied: see pictures.js
+const look = async () => {
+  if (here.parentElement.hidden) return video;
+  const { snap } = await import(new URL("modules/pictures.js", devicePage));
+  return snap(video, Math.min(video.videoWidth, video.videoHeight));
+};
+// Paints the square of it that is converted, and returns which it is
+const paint = (picture) => (context, size) => {
+  const { videoWidth: wide = picture.width, videoHeight: high = picture.height } = picture;
+  const middle = Math.min(wide, high);
   const [left, top, side] = square.map((length) => length * middle);
   context.setTransform(mirror.checked ? -1 : 1, 0, 0, 1, mirror.checked ? size : 0, 0);
-  context.drawImage(
-    video, (video.videoWidth - middle) / 2 + left, (video.videoHeight - middle) / 2 + top, side, side, 0, 0, size, size,
-  );
+  context.drawImage(picture, (wide - middle) / 2 + left, (high - middle) / 2 + top, side, side, 0, 0, size, size);
+  picture.close?.();
   return [...square, mirror.checked];
 };
-const frame = () => {
+const frame = async () => {
   if (!stream) return;
   if (element.offsetParent === null) return stop(); // another tab was opened
   if (stream.ready) {
     aim();
-    stream.send(paint);
+    const picture = await look().catch(() => null); // a camera that was stopped meanwhile gives none
+    // Not prepared, since a frame that is prepared beside one that is not would flicker
+    if (picture && stream?.ready) stream.send(paint(picture), true);
   }
   video.requestVideoFrameCallback(frame);
 };
@@ -169,7 +177,7 @@ shutter.onclick = alone(async (name) => {
   // Sketches gain from a larger size if the camera shows the face large enough; photos get blotches in it
   const pixels = square[2] * Math.min(video.videoWidth, video.videoHeight);
   const size = target() === "sketch" && 1.5 * pixels >= LARGE ? LARGE : made.width;
-  const taken = size > made.width ? await convertOne(direction(), paint, { style: styled(), size }) : made;
+  const taken = size > made.width ? await convertOne(direction(), paint(await look()), { style: styled(), size }) : made;
   keep(await toBlob(large(taken)), `${name}.png`);
 });
 clip.onclick = alone(async (name) => {

@@ -115,12 +115,12 @@ class Device {
   }
 }
 
-// Converts one picture; the canvas of the answer, or an error
+// Converts one picture as it is; the canvas of the answer, or an error
 const convertOne = (direction, draw, choices) => new Promise((done, refuse) => {
   const canvas = canvasOf(1, 1);
   const fail = () => refuse(new Error(words.lost));
   const stream = openStream(direction, 1, choices, fail, canvas);
-  stream.opened = () => stream.send(draw);
+  stream.opened = () => stream.send(draw, true);
   stream.refused = fail;
   stream.shown = () => { stream.close(); if (canvas.width > 1) done(canvas); else fail(); };
 });
