@@ -40,7 +40,7 @@ def convert(
     inputs: tyro.conf.Positional[tuple[Path, ...]],
     to: Literal["sketch", "photo"],
     out: Path,
-    framing: Framing = "face",
+    framing: Framing | None = None,
     size: int | Literal["own"] | None = None,
     prepare: bool = True,
     weights: str = str(EMBEDDED),
@@ -61,7 +61,8 @@ def convert(
         out: Folder for the results, PNG files and videos with the names and subfolders of the inputs. Existing files
             are left alone.
         framing: What of a picture is converted: the largest face, each of the faces, the middle square, which is also
-            taken where there is no face, or the whole. Videos are always converted whole.
+            taken where there is no face, or the whole. A video follows one face. Not given: the face of pictures, and
+            videos whole.
         size: The shorter side of the results in pixels, up to 1024, or each picture's own. Not given: that of the
             training, 256 for the embedded weights.
         prepare: Even out shadows, coloured paper, faint strokes and white on black in drawings, and the light of dark

@@ -25,9 +25,9 @@ from .files import FULL, atomic, readable
 from .images import ENDINGS, ImageError, open_image
 from .palette import ChoiceError
 from .pipeline import BATCH, FaceSketchPipeline
-from .video import FORMATS, convert_video
+from .video import FORMATS, Follow, convert_video
 
-FRAMED: dict[str, Any] = {"framing": "face", "size": None, "prepare": True}  # what is chosen here, if not given
+FRAMED: dict[str, Any] = {"framing": None, "size": None, "prepare": True}  # what is chosen here, if not given
 Job = tuple[Path, Path]  # an input, and where its result goes
 Run = Callable[[list[Image.Image]], list[Image.Image]]
 
@@ -49,7 +49,7 @@ class Done:
     pictures: int
     seconds: float
     failed: list[str]
-    faceless: list[str]  # the pictures of which the middle was converted
+    faceless: list[str]  # the inputs of which the middle was converted
 
 
 def convert(
@@ -63,8 +63,9 @@ def convert(
     """Convert pictures to PNG files and videos to videos in `out`, and print a summary.
 
     Args:
-        choices: as the pipeline's method of this direction takes them; but `framing` is `face` if it is not given. Of
-            several faces in a picture the second and further get a number: `name-2.png`. Videos are converted whole.
+        choices: as the pipeline's method of this direction takes them; but if `framing` is not given, it is `face` for
+            pictures and `whole` for videos. Of several faces in a picture the second and further get a number:
+            `name-2.png`. A video follows one face.
 
     Returns:
         The exit code: 1 if any input was skipped.
@@ -122,14 +123,16 @@ def _work(
     run = partial(getattr(pipe, direction), size="own", **choices)
     run([])  # a style or colour that this release has not is told before anything is read
     start = time.perf_counter()
-    failed, faceless = _convert_pictures(partial(run, prepare=prepare), framing, size, pictures, quiet)
+    failed, faceless = _convert_pictures(partial(run, prepare=prepare), framing or "face", size, pictures, quiet)
     done = Done(len(pictures) - len(failed), time.perf_counter() - start, failed, faceless)
+    run = partial(run, prepare=False)  # since a picture that is prepared beside one that is not would flicker
+    size = pipe.image_size if size == "own" else size
     for source, target in videos:
+        follow = Follow() if framing in ("face", "faces") else None
         try:
-            # Not prepared, since a picture that is prepared beside one that is not would flicker
-            convert_video(
-                source, target, partial(run, prepare=False), pipe.image_size if size == "own" else size, quiet
-            )
+            convert_video(source, target, run, size, quiet, follow)
+            if follow and not follow.found:
+                done.faceless.append(str(source))
         except ImageError as error:
             done.failed.append(str(error))
         except OSError as error:

@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image, ImageOps
@@ -13,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .extras import extra
+from .faces import find_faces
 from .files import atomic
 from .images import ImageError, normalise, open_image, resize_to, to_image, to_tensor
 from .pipeline import BATCH
@@ -34,6 +36,10 @@ NOISE = 3 / 127.5  # pixels of a still camera change by less than this, averaged
 WINDOW = 5
 WIDEST = 8  # of a pixel, in heights
 NEW = 0.2  # weight of a new frame where nothing has changed
+
+LOOK = 3  # frames from one look for the face to the next
+SLACK = 0.1  # of the square's side, that the face may be away from where it was before the square follows
+PACE = 0.1  # of the way that is left, that the square goes with each frame at least; it hurries after a face that runs
 
 
 class Steady:
@@ -59,8 +65,54 @@ class Steady:
         return to_image(self.shown)
 
 
+class Follow:
+    """Frames the face of a film as a calm camera does: the square stands still until the face has moved, then glides.
+
+    It begins with the largest face and stays with it. Until there is a face, it is the middle square.
+
+    Attributes:
+        found: whether there was a face.
+    """
+
+    def __init__(self) -> None:
+        self.found = False
+        self.frames = 0
+        self.square = self.aim = np.zeros(3)  # x and y of the centre, and the side, in pixels
+
+    def __call__(self, image: Image.Image, size: int) -> Image.Image:
+        """Return the square of the next frame, with a side of `size` pixels."""
+        if self.frames % LOOK == 0:
+            self._look(image)
+        self.frames += 1
+        way = self.aim - self.square
+        self.square = self.square + min(1, PACE + np.abs(way).max() / self.aim[2]) * way
+        side = min(self.square[2], *image.size)
+        left, top = (
+            min(max(centre - side / 2, 0), length - side)
+            for centre, length in zip(self.square[:2], image.size, strict=True)
+        )
+        box = (left, top, left + side, top + side)
+        return image.resize((size, size), Image.Resampling.BICUBIC, box, reducing_gap=3.0)
+
+    def _look(self, image: Image.Image) -> None:
+        faces = [np.array(face[:3]) for face in find_faces(image)]
+        if faces and self.found:
+            seen = min(faces, key=lambda face: float(np.abs(face - self.aim).sum()))
+            if np.abs(seen - self.aim).max() > SLACK * self.aim[2]:
+                self.aim = seen
+        elif faces:
+            self.found, self.square, self.aim = True, faces[0], faces[0]
+        elif not self.found:
+            self.square = self.aim = np.array([image.width / 2, image.height / 2, min(image.size)])
+
+
 def convert_video(
-    source: Path, target: Path, run: Callable[[list[Image.Image]], list[Image.Image]], size: int, quiet: bool
+    source: Path,
+    target: Path,
+    run: Callable[[list[Image.Image]], list[Image.Image]],
+    size: int,
+    quiet: bool,
+    follow: Follow | None = None,
 ) -> None:
     """Convert a film into one of the same format, with the times of its frames, its sound as it is, and upright.
 
@@ -69,8 +121,9 @@ def convert_video(
 
     Args:
         run: converts pictures, at most `BATCH` at once.
-        size: the shorter side of the result in pixels; an odd longer side loses a row.
+        size: the shorter side of the result in pixels; an odd side loses a row.
         quiet: show no progress bar.
+        follow: what frames the face; None converts whole frames.
 
     Raises:
         ImageError: PyAV is missing, the film too, or it is cut off, damaged or holds no video.
@@ -112,7 +165,8 @@ def convert_video(
 
         def convert() -> None:
             nonlocal last
-            images = [_upright(frame, video, source, size) for frame in frames]
+            upright = (_upright(frame, video, source) for frame in frames)
+            images = [_even(follow(image, size) if follow else resize_to(image, size)) for image in upright]
             for frame, image, result in zip(frames, images, run(images), strict=True):
                 picture = steady(image, result)
                 if not coded.codec_context.is_open:
@@ -187,11 +241,15 @@ def _damaged(source: Path, error: "FFmpegError") -> str:
     return f"{source} is damaged, cut off or not a {source.suffix[1:]} video ({error.strerror}). Get a new copy."
 
 
-def _upright(frame: "VideoFrame", video: "VideoStream", source: Path, size: int) -> Image.Image:
-    """Return a frame as a player shows it. Its sides are even, as the usual pixel format of videos requires."""
+def _upright(frame: "VideoFrame", video: "VideoStream", source: Path) -> Image.Image:
+    """Return a frame as a player shows it."""
     image = frame.to_image()
     ratio = video.sample_aspect_ratio
     if ratio and 1 / WIDEST <= ratio <= WIDEST:  # what is beyond is a mistake, or an attack on the memory
         image = image.resize((round(image.width * ratio), image.height))
-    image = resize_to(open_image(image.rotate(frame.rotation, expand=True), str(source)), size)
+    return open_image(image.rotate(frame.rotation, expand=True), str(source))
+
+
+def _even(image: Image.Image) -> Image.Image:
+    """The usual pixel format of videos requires even sides."""
     return image.crop((0, 0, image.width // 2 * 2, image.height // 2 * 2))

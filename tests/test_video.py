@@ -13,11 +13,14 @@ import numpy as np
 import pytest
 from conftest import make_pipeline, picture
 from PIL import Image
+from test_faces import scene
 
+from cyclegan import video
 from cyclegan.convert import convert
 from cyclegan.directions import Direction
+from cyclegan.faces import Face
 from cyclegan.images import ImageError
-from cyclegan.video import Steady, _damaged, _upright, convert_video
+from cyclegan.video import LOOK, Steady, _damaged, _upright, convert_video
 
 TIMES = [0, 40, 80, 150, 190, 230, 330, 370, 410, 450, 490]  # ms: eleven frames, more than one batch, of varying rate
 
@@ -118,7 +121,49 @@ def test_a_film_from_an_upright_phone_is_upright(tmp_path: Path) -> None:
 def test_pixels_that_are_not_square_are_shown_as_a_player_does(ratio: Fraction | None, width: int) -> None:
     frame = SimpleNamespace(to_image=lambda: picture(0, (64, 64)), rotation=0)
     video = SimpleNamespace(sample_aspect_ratio=ratio)
-    assert _upright(frame, video, Path("film.mp4"), 64).size == (width, 64)  # type: ignore[arg-type]
+    assert _upright(frame, video, Path("film.mp4")).size == (width, 64)  # type: ignore[arg-type]
+
+
+def test_a_square_stands_still_until_the_face_has_moved_and_then_glides(monkeypatch: pytest.MonkeyPatch) -> None:
+    faces = [Face(300, 200, 100, 0, 1), Face(90, 200, 90, 0, 1)]
+    monkeypatch.setattr(video, "find_faces", lambda _: faces)
+    follow, image = video.Follow(), Image.new("RGB", (400, 300))
+    assert follow(image, 32).size == (32, 32)
+    for trembling in (-6, 5, -4, 6):
+        faces[0] = faces[0]._replace(x=300 + trembling, side=100 + trembling)
+        for _ in range(LOOK):
+            follow(image, 32)
+        assert follow.square.tolist() == [300, 200, 100], "it trembles"
+    faces[:] = [Face(90, 200, 120, 0, 1), Face(250, 200, 100, 0, 1)]  # another one is the largest now
+    places = []
+    for _ in range(10 * LOOK):
+        follow(image, 32)
+        places.append(follow.square[0])
+    assert max(np.abs(np.diff([300, *places]))) < 35, "it jumps"
+    assert places == sorted(places, reverse=True)
+    assert places[-1] == pytest.approx(250, abs=2)
+    faces.clear()
+    follow(image, 32)
+    assert follow.found
+
+
+def test_a_film_of_a_face_is_framed_if_that_is_chosen(
+    tmp_path: Path, release: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with av.open(tmp_path / "face.mp4", "w") as film:
+        stream = film.add_stream("libx264", 25, options={"crf": "10"})
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
+        for left in (300, 301, 302):
+            film.mux(
+                stream.encode(av.VideoFrame.from_image(scene(("photos/ben", 200, (left, 180), 0)).resize((640, 360))))
+            )
+        film.mux(stream.encode())
+    make_film(tmp_path / "nobody.mp4")
+    films = (tmp_path / "face.mp4", tmp_path / "nobody.mp4")
+    assert convert(films, Direction.PHOTO_TO_SKETCH, tmp_path / "out", str(release), framing="face") == 0
+    assert f"No face was found in 1 of them, so the middle was converted: {films[1]}" in capsys.readouterr().err
+    assert [image.size for name in films for _, image in frames_of(tmp_path / "out" / name.name)[:3]] == [(32, 32)] * 6
 
 
 def test_a_still_camera_gives_a_still_film_and_movement_shows_at_once() -> None:
