@@ -311,7 +311,8 @@ def draw(page: Page) -> dict[str, Any]:
     page.wait_for_timeout(1200)
     delays = page.evaluate("window.delays")
     assert len(delays) == 12, "each stroke gives a photo"
-    return {"size": int(page.locator("select.size").input_value()), "median_delay_ms": round(float(np.median(delays)))}
+    size = page.locator("#draw .made").evaluate("canvas => canvas.width")
+    return {"size": size, "median_delay_ms": round(float(np.median(delays)))}
 
 
 def main() -> None:

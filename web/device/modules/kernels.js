@@ -171,7 +171,7 @@ const sums = [4, ({ i32, v128 }) => {
     step(channel, VECTOR),
   );
 }];
-// max(x * factors + summands, floor) of each channel of a row of pixels, and what is to be added after that
+// x * factors + summands of each channel of a row of pixels, perhaps the larger of that and 0, and what is added then
 const change = (relu, added) => [7, ({ i32 }) => {
   const [x, count, width, factors, summands, out, addend] = repeat(7, (at) => at);
   const [pixel, channel] = repeat(2, i32);
@@ -202,7 +202,9 @@ const all = (fuse) => ({
 });
 // shared: whether the memory is that of several threads
 export const compile = (shared) => {
-  const code = [true, false].map((fuse) => assemble(all(fuse), shared, PAGES)).find((bytes) => WebAssembly.validate(bytes));
-  if (!code) throw new Error("This browser has no WebAssembly SIMD.");
-  return new WebAssembly.Module(code);
+  for (const fuse of [true, false]) {
+    const code = assemble(all(fuse), shared, PAGES);
+    if (WebAssembly.validate(code)) return new WebAssembly.Module(code);
+  }
+  throw new Error("This browser has no WebAssembly SIMD.");
 };

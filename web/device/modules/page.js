@@ -165,6 +165,7 @@ class App {
 
   show_tab(id) {
     this.tabs[this.open]?.left?.();
+    if (this.open) say(""); // what was said of another tab
     this.open = id;
     for (const section of document.querySelectorAll("main > section")) section.hidden = section.id !== id;
     for (const tab of document.querySelectorAll("[role=tab]")) {

@@ -7,7 +7,7 @@ export const MOST = 1024; // channels: as in cyclegan/engines/web.py
 const EPSILON = 1e-5; // of torch's instance norm
 const TOGETHER = 64; // tiles that are gathered before their products are computed
 const SPARE = 64; // bytes between planes, which would otherwise share the same places of the processor's cache
-const SPINS = 3000; // looks whether the others are there, before the thread sleeps
+const SPINS = 200_000; // looks whether the others are there, half a millisecond, before the thread sleeps
 
 // The first bytes of the memory: two flags, and a slot for each thread
 const SLOTS = 1024;
