@@ -620,6 +620,14 @@ def test_what_goes_wrong_is_a_sentence(
         expect(page.locator("#photo_to_sketch")).to_have_attribute("data-count", "1", timeout=PATIENCE)
 
 
+def test_one_thread_computes_alone_where_the_others_do_not_start(
+    isolated: Server, context: BrowserContext, tmp_path: Path
+) -> None:
+    isolated.changes["helper.js"] = lambda _: b"throw new Error('no threads here');"
+    picture(3, (32, 32)).save(tmp_path / "mine.png")
+    assert give(visit(context, isolated.url), "photo_to_sketch", tmp_path / "mine.png").size == (32, 32)
+
+
 def test_the_page_fits_the_screen_and_is_accessible(small_page: Page) -> None:
     SCREENSHOTS.mkdir(exist_ok=True)
     page = small_page

@@ -15,7 +15,10 @@ export class Crew {
     crew.helpers = await Promise.all(Array.from({ length: threads - 1 }, (_, at) => new Promise((done, failed) => {
       const worker = new Worker(new URL("helper.js", import.meta.url), { type: "module" });
       worker.onmessage = () => done(worker);
-      worker.onerror = (event) => failed(new Error(event.message ?? "A thread did not start."));
+      worker.onerror = (event) => {
+        event.preventDefault(); // or the page would hear it too
+        failed(new Error(event.message ?? "A thread did not start."));
+      };
       worker.postMessage({ memory: crew.memory, module, index: at + 1, count: threads });
     })));
     crew.thread = new Thread(crew.memory, module, 0, threads);

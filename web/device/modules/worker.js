@@ -30,7 +30,7 @@ const start = async (message) => {
   ({ release, base, engine } = message);
   for (const name of message.first) fetched(name).catch(() => files.delete(name)); // while the threads start
   if (typeof WebAssembly !== "object") throw new Problem("no_wasm");
-  crew = await Crew.start(engine.kind === "wasm" ? engine.threads : 1);
+  crew = await Crew.start(engine.kind === "wasm" ? engine.threads : 1).catch(() => Crew.start(1)); // others may not start
   if (engine.kind === "webgpu") await startRuntime(release.runtime);
 };
 
