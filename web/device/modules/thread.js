@@ -3,7 +3,7 @@
 import { PIXELS, TILE } from "./kernels.js";
 import { FLOAT } from "./memory.js";
 
-export const MOST = 1024; // channels: as in cyclegan/engines/web.py
+const MOST = 1024; // channels: as in cyclegan/engines/web.py
 const EPSILON = 1e-5; // of torch's instance norm
 const TOGETHER = 64; // tiles that are gathered before their products are computed
 const SPARE = 64; // bytes between planes, which would otherwise share the same places of the processor's cache

@@ -20,16 +20,14 @@ const halves = () => {
   return numbers;
 };
 
-// https://github.com/huggingface/safetensors#format -> {name: {shape, values}}
+// https://github.com/huggingface/safetensors#format, in float16 -> {name: {shape, values}}
 export const readTensors = (buffer) => {
   const length = Number(new DataView(buffer).getBigUint64(0, true));
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 8, length)));
   const numbers = halves();
   delete header.__metadata__;
-  return Object.fromEntries(Object.entries(header).map(([name, { dtype, shape, data_offsets: [start, end] }]) => {
-    const bytes = buffer.slice(8 + length + start, 8 + length + end);
-    if (dtype === "F32") return [name, { shape, values: new Float32Array(bytes) }];
-    const bits = new Uint16Array(bytes);
+  return Object.fromEntries(Object.entries(header).map(([name, { shape, data_offsets: [start, end] }]) => {
+    const bits = new Uint16Array(buffer.slice(8 + length + start, 8 + length + end));
     const values = new Float32Array(bits.length);
     for (let at = 0; at < bits.length; at++) values[at] = numbers[bits[at]];
     return [name, { shape, values }];
