@@ -26,7 +26,7 @@ from .evaluation.protocol import make_hints
 from .evaluation.report import make_report
 from .faces import Framing
 from .files import atomic, explain, print_anything, readable
-from .hub.client import HubError
+from .hub.client import HubError, check_token
 from .hub.deploy import deploy as deploy_space
 from .hub.deploy import deploy_static
 from .images import ImageError, open_image
@@ -60,16 +60,13 @@ def convert(
         to: What to make: a sketch of each photo, or a photo of each sketch.
         out: Folder for the results, PNG files and videos with the names and subfolders of the inputs. Existing files
             are left alone.
-        framing: What of a picture is converted: the largest face, each of the faces, the middle square, which is also
-            taken where there is no face, or the whole. A video follows one face. Not given: the face of pictures, and
-            videos whole.
+        framing: What is converted: the largest face, each of the faces, the middle square, or the whole. A video
+            follows one face. Not given: the face of pictures, or the middle where there is none, and videos whole.
         size: The shorter side of the results in pixels, up to 1024, or each picture's own. Not given: that of the
             training, 256 for the embedded weights.
-        prepare: Even out shadows, coloured paper, faint strokes and white on black in drawings, and the light of dark
-            or faded photos.
+        prepare: Even out shadows, coloured paper, faint strokes and white on black, and the light of dark photos.
         weights: A release: a folder, or a repository on the Hub, USER/REPO[@REVISION]. Default: the embedded weights.
-        engine: What runs the generator on a CPU. auto measures first, which pays off from a few hundred pictures on;
-            see docs/performance.md.
+        engine: What runs the generator on a CPU. auto measures first, which pays off from a few hundred pictures on.
         style: The style of the sketches, one of those that the release has. Not given: the model chooses.
         skin: The colour of the skin in the photos, such as "#e0ac69" or tan. Not given: the model chooses.
         hair: The colour of the hair.
@@ -257,8 +254,8 @@ def deploy(
 
     Args:
         space: The Space: USER/NAME.
-        weights: The release that it shows: USER/REPO[@REVISION]. A Gradio Space needs it, and takes its newest commit
-            when it starts. A static one can do without: then it has the embedded weights.
+        weights: The release that it shows: USER/REPO[@REVISION]. A Gradio Space takes its newest commit when it starts.
+            Not given: the embedded weights, for a static Space alone.
         static: Make a static Space: the page that converts pictures on the visitor's own device, docs/device.md.
         dry_run: List the files that the Space would get and those that it would lose, and send nothing.
         private: Make the Space private; one that is there already and public is refused.
@@ -270,6 +267,8 @@ def deploy(
             raise HubError("Pass --weights USER/REPO, because a Gradio Space loads its release from the Hub.")
         print("\n".join(deploy_space(space, weights, dry_run, private, replace)))
         return 0
+    if not dry_run:
+        check_token()  # before the export, which takes a while
     pipe = FaceSketchPipeline.from_pretrained(weights or EMBEDDED, device="cpu")
     with tempfile.TemporaryDirectory() as folder:
         export_web(pipe, Path(folder) / "page", runtime)

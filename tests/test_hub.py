@@ -18,7 +18,7 @@ from huggingface_hub import ModelCard, RepoCard, constants
 from test_train import assert_equal, losses, train
 
 import app
-from cyclegan import FaceSketchPipeline
+from cyclegan import FaceSketchPipeline, __main__
 from cyclegan.directions import Direction
 from cyclegan.hub.client import HubError
 from cyclegan.hub.deploy import deploy, deploy_static
@@ -447,6 +447,16 @@ def test_a_static_space_gets_the_page_with_the_headers_for_threads(hub: HubServe
     assert front["models"] == [REPO]
     assert front["custom_headers"]["cross-origin-embedder-policy"] == "require-corp"
     assert deploy_static("ann/page", tmp_path / "page", f"{REPO}@main")[0] == "Nothing to do"
+
+
+def test_a_token_that_may_not_write_is_told_before_the_page_is_made(
+    hub: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", READER)
+    monkeypatch.setattr(__main__, "export_web", lambda *_: pytest.fail("the page is made"))
+    with pytest.raises(HubError, match="ann's token is read-only"):
+        __main__.deploy("ann/page", static=True)
+    assert not hub.repos
 
 
 def test_a_space_that_was_made_otherwise_is_not_touched(hub: HubServer, tmp_path: Path) -> None:

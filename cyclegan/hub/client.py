@@ -1,5 +1,7 @@
 """The client of the Hub: its errors in sentences, and write access to repositories."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from huggingface_hub import HfApi
@@ -29,17 +31,34 @@ def writable(repo: str, private: bool, kind: Literal["model", "space"] = "model"
         HubError: the token is missing or has no write access, the repository is public but must be private, its name
             is invalid, or the Hub cannot be reached.
     """
+    user = check_token()
     api = HfApi()
-    user = "nobody"
-    try:
-        account = api.whoami()
-        user = account["name"]
-        if account.get("auth", {}).get("accessToken", {}).get("role") == "read":
-            raise HubError(f"{user}'s token is read-only. {_TOKEN}")
+    with _refusals(repo, user):
         repo = api.create_repo(repo, private=private or None, repo_type=kind, exist_ok=True, **creation).repo_id
         api.auth_check(repo, repo_type=kind, write=True)
         if private and not api.repo_info(repo, repo_type=kind).private:
             raise HubError(f"{repo} already exists and is public. Make it private in its settings, or choose another.")
+    return api, repo
+
+
+def check_token() -> str:
+    """Return the name of the user whose token is set, after a look whether it may write.
+
+    Raises:
+        HubError: the token is missing or read-only, or the Hub cannot be reached.
+    """
+    with _refusals("the account", "nobody"):
+        account = HfApi().whoami()
+    if account.get("auth", {}).get("accessToken", {}).get("role") == "read":
+        raise HubError(f"{account['name']}'s token is read-only. {_TOKEN}")
+    return account["name"]
+
+
+@contextmanager
+def _refusals(repo: str, user: str) -> Iterator[None]:
+    """Say in a sentence why the Hub refuses."""
+    try:
+        yield
     except LocalTokenNotFoundError:
         raise HubError(f"There is no Hugging Face token. {_TOKEN}") from None
     except HFValidationError as error:
@@ -51,8 +70,7 @@ def writable(repo: str, private: bool, kind: Literal["model", "space"] = "model"
             raise HubError(f"{user}'s token has no write access to {repo}. {_TOKEN}") from None
         raise HubError(f"The Hub refused {repo}: {one_line(error)}") from None
     except HTTP_ERRORS as error:
-        raise HubError(f"The Hub at {api.endpoint} cannot be reached: {one_line(error)}") from None
-    return api, repo
+        raise HubError(f"The Hub at {HfApi().endpoint} cannot be reached: {one_line(error)}") from None
 
 
 _TOKEN = (
