@@ -22,6 +22,7 @@ export class Crew {
       worker.postMessage({ memory: crew.memory, module, index: at + 1, count: threads });
     })));
     crew.thread = new Thread(crew.memory, module, 0, threads);
+    crew.loaded = 0; // networks
     crew.top = RESERVED; // where the next network's weights go; what is computed lies behind the last one's
     return crew;
   }
@@ -30,15 +31,17 @@ export class Crew {
   load(file, about) {
     const tensors = readTensors(file);
     const network = (about ? packGenerator : packFinder)(this.memory, tensors, this.top, about);
+    network.number = this.loaded++;
     this.top = network.end;
+    for (const helper of this.helpers) helper.postMessage({ network });
     return { network, about, condition: tensors["condition.weight"] };
   }
 
   // values: (channels, high, wide) -> { data, dims }: (1, 3, high, wide), or what the finder finds
   run({ network, about, condition }, values, [high, wide], given) {
     const change = condition && given ? changes(condition, given, about.changed) : [];
-    const task = { network, start: this.top, shape: [high, wide], change };
-    const { input, pictures, compute, result, end } = plan(this.thread, task);
+    const task = { number: network.number, start: this.top, shape: [high, wide], change };
+    const { input, pictures, compute, result, end } = plan(this.thread, network, task);
     reserve(this.memory, end);
     this.thread.look();
     const floats = new Float32Array(this.memory.buffer);

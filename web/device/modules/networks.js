@@ -97,4 +97,4 @@ const finder = (thread, { layers }, start, side) => {
 
 const kinds = { generator, finder };
 // start: the address behind all weights; shape: of the picture, in pixels
-export const plan = (thread, { network, start, shape, change }) => kinds[network.kind](thread, network, start, shape, change);
+export const plan = (thread, network, { start, shape, change }) => kinds[network.kind](thread, network, start, shape, change);
