@@ -431,7 +431,7 @@ def read_data(config: TrainConfig, accelerator: Accelerator) -> tuple[UnpairedBa
     return (
         UnpairedBatches(
             photos, sketches, config.image_size, config.batch_size, config.seed, partners, numbers, config.zoom,
-            config.palette, config.recolour,
+            config.palette, config.recolour, config.warp,
         ),
         styles,
         {"photos": fingerprint(photos.names), "sketches": fingerprint(sketches.names)},

@@ -1,4 +1,5 @@
 import io
+import math
 import os
 import shutil
 import sys
@@ -15,7 +16,7 @@ from conftest import command, picture, run
 from torch import Tensor
 
 from cyclegan.data import sources
-from cyclegan.data.augmentation import LIGHT_NUMBERS, bare_lines, crop_and_flip, relight
+from cyclegan.data.augmentation import LIGHT_NUMBERS, bare_lines, crop_and_flip, relight, warp
 from cyclegan.data.batches import Batch, Prefetch, UnpairedBatches, cache_size
 from cyclegan.data.cache import Pictures
 from cyclegan.data.check import check
@@ -523,3 +524,37 @@ def test_zoom_shows_pictures_at_many_scales_and_palettes_of_whole_photos() -> No
     photos, sketches, _ = batches.indices(0)
     assert torch.equal(batch.palette, read_palette(normalise(images[photos])))
     assert batch.style.tolist() == [[3, 1, 0, 2][number] for number in sketches]
+
+
+def test_a_zoom_of_nine_tenths_shows_whole_pictures() -> None:
+    for size in (32, 40, 56, 64, 128, 256):
+        images = torch.zeros(2, 3, cache_size(size), cache_size(size), dtype=torch.uint8)
+        batches = UnpairedBatches(images, images, size, 2, 0, zoom=(0.9, 1.0))
+        sides = [batches.read(step, slice(0, 2)).side for step in range(60)]
+        assert size <= min(sides) <= size + 2
+        assert load(batches, 0, slice(0, 2)).photo.shape == (2, 3, size, size)
+
+
+def test_a_warp_turns_stretches_and_slants_partners_alike() -> None:
+    line = torch.zeros(1, 1, 65, 65)
+    line[..., 32] = 1  # upright
+    numbers = torch.tensor([[0.3, 0.0, 0.0]])
+    turned = warp(line, numbers)[0, 0]
+    middle = (turned * torch.arange(65)).sum(1) / turned.sum(1)  # where the line is in each row
+    assert (middle[16] - middle[48]).abs().item() == pytest.approx(32 * math.tan(0.3), abs=0.3)
+    assert torch.allclose(warp(line, torch.zeros(1, 3)), line, atol=1e-5)
+    wide = torch.zeros(1, 1, 64, 64)
+    wide[..., 16:48, 16:48] = 1
+    stretched = warp(wide, torch.tensor([[0.0, -0.2, 0.0]]))[0, 0]
+    across, along = stretched[32].sum().item(), stretched[:, 32].sum().item()
+    assert across / along == pytest.approx(math.exp(0.2), abs=0.02)
+
+    images = torch.randint(0, 256, (6, 3, 36, 36), dtype=torch.uint8)
+    batches = UnpairedBatches(images, images, 32, 6, 0, torch.arange(6), palette=True, warp=0.1)
+    plain = UnpairedBatches(images, images, 32, 6, 0, torch.arange(6), palette=True)
+    batch, before = load(batches, 0, slice(0, 6)), load(plain, 0, slice(0, 6))
+    assert torch.equal(batch.photo[batch.paired], batch.sketch[batch.paired])
+    assert not torch.equal(batch.photo, before.photo)
+    assert batch.palette is not None and before.palette is not None and torch.equal(batch.palette, before.palette)
+    half = load(batches, 0, slice(3, 6))
+    assert torch.equal(half.photo, batch.photo[3:])

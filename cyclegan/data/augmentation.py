@@ -6,6 +6,7 @@ from torch import Tensor
 
 DISCRIMINATOR_NUMBERS = 7  # random numbers per picture in `augment_judged`
 LIGHT_NUMBERS = 9  # and in `relight`
+WARP_NUMBERS = 3  # and in `warp`
 
 
 def crop_and_flip(images: Tensor, corners: Tensor, flips: Tensor, size: int) -> Tensor:
@@ -22,6 +23,21 @@ def crop_and_flip(images: Tensor, corners: Tensor, flips: Tensor, size: int) -> 
     rows, columns = rows.to(images.device, non_blocking=True), columns.to(images.device, non_blocking=True)
     batch = torch.arange(len(images), device=images.device)[:, None, None]
     return images.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def warp(pictures: Tensor, numbers: Tensor) -> Tensor:
+    """Turn, stretch and slant pictures about their middle; what comes in from beyond an edge is a reflection.
+
+    Args:
+        pictures: (B, C, S, S), like the result.
+        numbers: (B, WARP_NUMBERS): radians of the turn, the logarithm of width over height, and the slant.
+    """
+    turn, stretch, slant = numbers.to(pictures, non_blocking=True).unbind(1)
+    cos, sin, wide, none = turn.cos(), turn.sin(), (stretch / 2).exp(), torch.zeros_like(turn)
+    rows = [cos * wide, slant - sin / wide, none], [sin * wide, cos / wide, none]
+    matrices = torch.stack([torch.stack(row, 1) for row in rows], 1)  # (B, 2, 3)
+    grid = F.affine_grid(matrices, list(pictures.shape), align_corners=False)
+    return F.grid_sample(pictures, grid, padding_mode="reflection", align_corners=False)
 
 
 def augment_judged(pictures: Tensor, numbers: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..images import normalise
 from ..palette import PARTS, RECOLOUR_NUMBERS, read_palette, recolour, search_places
-from .augmentation import crop_and_flip
+from .augmentation import WARP_NUMBERS, crop_and_flip, warp
 from .cache import Pictures
 
 CROP_MARGIN = 286 / 256  # the paper resizes to 286 and crops 256
@@ -54,6 +54,7 @@ class Drawn(NamedTuple):
     style: Tensor  # (B,) int64
     side: int  # pixels: what the pictures are brought to before they are cropped
     colours: Tensor | None  # (B, 3, RECOLOUR_NUMBERS): for `recolour`
+    warps: Tensor | None  # (2, B, WARP_NUMBERS): for `warp`
 
 
 class UnpairedBatches:
@@ -70,10 +71,12 @@ class UnpairedBatches:
             are of the largest size. Faces are then of many scales.
         palette: read the photos' colours.
         recolour: the share of the photos that get other colours.
+        warp: how far pictures are turned, stretched and slanted, see `augmentation.warp`.
     """
 
     # Streams of random numbers
-    PHOTOS, SKETCHES, AUGMENTATION, POOL, NOISE, DISCRIMINATORS, LINES, LIGHT, ZOOM, CONDITIONS, COLOURS = range(11)
+    PHOTOS, SKETCHES, AUGMENTATION, POOL, NOISE, DISCRIMINATORS, LINES, LIGHT, ZOOM = range(9)
+    CONDITIONS, COLOURS, WARP = range(9, 12)
 
     def __init__(
         self,
@@ -87,10 +90,11 @@ class UnpairedBatches:
         zoom: tuple[float, float] = (1.0, 1.0),
         palette: bool = False,
         recolour: float = 0.0,
+        warp: float = 0.0,
     ) -> None:
         self.photos, self.sketches, self.partners = photos, sketches, partners
         self.styles = torch.zeros(len(sketches), dtype=torch.int64) if styles is None else styles
-        self.zoom, self.palette, self.recolour = zoom, palette, recolour
+        self.zoom, self.palette, self.recolour, self.warp = zoom, palette, recolour, warp
         self.image_size, self.batch_size, self.seed = image_size, batch_size, seed
         self._passes: dict[int, tuple[int, Tensor]] = {}
 
@@ -140,8 +144,14 @@ class UnpairedBatches:
             colours = torch.rand(self.batch_size, len(PARTS), RECOLOUR_NUMBERS, generator=rng)
             colours[torch.rand(self.batch_size, generator=rng) >= self.recolour, :, 0] = 1  # these keep theirs
             colours = colours[part]
+        warps = None
+        if self.warp:
+            rng = step_rng(self.seed, step, self.WARP)
+            warps = self.warp * (2 * torch.rand(2, self.batch_size, WARP_NUMBERS, generator=rng) - 1)
+            warps[1, paired] = warps[0, paired]
+            warps = warps[:, part]
         style = self.styles[sketches[part]]
-        return Drawn(photo, sketch, corners[:, part], flips[:, part], paired[part], style, side, colours)
+        return Drawn(photo, sketch, corners[:, part], flips[:, part], paired[part], style, side, colours, warps)
 
     def _side(self, step: int) -> int:
         """How large the pictures of a step are before they are cropped, in pixels."""
@@ -156,17 +166,20 @@ class UnpairedBatches:
         whole_photo, whole_sketch = (normalise(pictures.to(device, non_blocking=True)) for pictures in drawn[:2])
         if drawn.colours is not None:
             whole_photo = recolour(whole_photo, drawn.colours.to(device, non_blocking=True))
-        photo, sketch = (
-            crop_and_flip(_enlarge(pictures, drawn.side), corners, flips, self.image_size)
-            for pictures, corners, flips in zip((whole_photo, whole_sketch), drawn.corners, drawn.flips, strict=True)
+        views = [_enlarge(whole_photo, drawn.side), _enlarge(whole_sketch, drawn.side)]
+        kinds = [0, 1]
+        if self.palette:  # its colours are searched for where the sketched face is
+            views.append(search_places(drawn.side).to(device).expand(len(whole_photo), -1, -1, -1))
+            kinds.append(1)
+        if drawn.warps is not None:
+            views = [warp(view, drawn.warps[kind]) for view, kind in zip(views, kinds, strict=True)]
+        photo, sketch, *places = (
+            crop_and_flip(view, drawn.corners[kind], drawn.flips[kind], self.image_size)
+            for view, kind in zip(views, kinds, strict=True)
         )
         paired, style = (numbers.to(device, non_blocking=True) for numbers in (drawn.paired, drawn.style))
-        palette, places = None, None
-        if self.palette:
-            palette = read_palette(whole_photo)
-            whole = search_places(drawn.side).to(device).expand(len(photo), -1, -1, -1)
-            places = crop_and_flip(whole, drawn.corners[1], drawn.flips[1], self.image_size)
-        return Batch(photo, sketch, paired, style, palette, places)
+        palette = read_palette(whole_photo) if self.palette else None
+        return Batch(photo, sketch, paired, style, palette, *places)
 
 
 def _enlarge(pictures: Tensor, side: int) -> Tensor:

@@ -20,7 +20,8 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "reconstruction_noise": (0, 2),  # pictures are in [-1, 1]
     "seed": (0, 2**63 - 1),
     "width": OF_RELEASES["width"],
-    "zoom": (1, 8),
+    "zoom": (0.9, 8),  # crops must fit into pictures, which are 286 / 256 of their side
+    "warp": (0, 0.5),
     **dict.fromkeys(("decay_from", "ema_decay", "line_sketches", "recolour", "relight"), (0, 1)),
     **dict.fromkeys(("pool_size", "validation_pictures"), (0, 10**6)),
     **dict.fromkeys(
