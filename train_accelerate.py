@@ -129,7 +129,7 @@ def build(config: TrainConfig, accelerator: Accelerator, styles: Sequence[str] =
     averages = {domain: AveragedModel(bare[f"{domain}_generator"]) for domain in ("sketch", "photo")}
     if config.compile:
         for network in bare.values():
-            network.compile()
+            network.compile(dynamic=False)  # the few sizes of batches each get code of their own
     optimizers = {
         f"{kind}_optimizer": accelerator.prepare(
             torch.optim.Adam(
