@@ -172,14 +172,13 @@ def perceptual_loss(features: Features, translation: Translation, photo: Tensor,
     with equal weights). The sum over the layers and the kinds of photos, the mean over the batch. They are compared at
     half the size, for a quarter of the work.
     """
-    made, wanted = translation.cycled_photo, photo
+    made, rows = translation.cycled_photo, torch.arange(len(photo), device=photo.device)
     if paired is not None:
-        made, wanted = torch.cat([made, translation.fake_photo[paired]]), torch.cat([photo, photo[paired]])
+        pairs = paired.nonzero().squeeze(1)
+        made, rows = torch.cat([made, translation.fake_photo[pairs]]), torch.cat([rows, pairs])
     with torch.no_grad():
         targets = features(avg_pool2d(photo, 2))
-    rows = torch.arange(len(photo), device=photo.device)
-    rows = rows if paired is None else torch.cat([rows, rows[paired]])
-    total = wanted.new_zeros(())
+    total = photo.new_zeros(())
     for layer, target in zip(features(avg_pool2d(made.float(), 2)), targets, strict=True):
         distance = (normalize(layer.float()) - normalize(target.float())[rows]).square().sum(1).mean((1, 2))
         total = total + distance.sum() / len(photo)

@@ -7,17 +7,18 @@
 #
 #   SIZES="256 512"  EPOCHS="60 20"  of each size, for the teacher; the student takes as many
 #   TEACHER="--no-compact --upsample transpose --width 64 --blocks 9 --discriminator-width 64 --batch-size 8 --learning-rate 2e-4"
-#   STUDENT="--start-from embedded --batch-size 16 --learning-rate 2e-4"
+#   STUDENT="--start-from embedded --batch-size 32 --learning-rate 3e-4"
 #   VGG16=torchvision  or a safetensors file for --perceptual-network
 #   BENCHMARK="--size 256 --batch 8"  of benchmarks.training
 #
-# It has been tried with tiny settings on a CPU; no GPU has run it yet.
+# It has been tried with tiny settings on a CPU. The end of recipes/embedded.sh is what a GPU has run: there was no time
+# for a teacher.
 set -euo pipefail
 data=$(realpath "$1") output=$(realpath -m "${2:-runs/gpu}")
 read -r small large <<<"${SIZES:-256 512}"
 read -r first then <<<"${EPOCHS:-60 20}"
 teacher=${TEACHER:---no-compact --upsample transpose --width 64 --blocks 9 --discriminator-width 64 --batch-size 8 --learning-rate 2e-4}
-student=${STUDENT:---start-from embedded --batch-size 16 --learning-rate 2e-4}
+student=${STUDENT:---start-from embedded --batch-size 32 --learning-rate 3e-4}
 cd "$(dirname "$0")/.."
 mkdir -p "$output"
 cp -n recipes/gpu.sh "$output"

@@ -54,11 +54,20 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--sketch", nargs="+", required=True)
     parser.add_argument("--photo", nargs="+", required=True)
+    parser.add_argument("--keep-skin", action="store_true", help="only average")
     args = parser.parse_args()
 
     sketch_generator, pipe = mean(args.sketch, "photo_to_sketch")
     photo_generator, _ = mean(args.photo, "sketch_to_photo")
-    files = sorted(args.sketches.iterdir())
+    if not args.keep_skin:
+        correct(photo_generator, args.sketches)
+    pair = sketch_generator, photo_generator
+    FaceSketchPipeline(*pair, pipe.image_size, "cpu", torch.float16, styles=pipe.styles).save_pretrained(args.out)
+
+
+def correct(photo_generator: Generator, folder: Path) -> None:
+    """Ask for the colour of skin that makes a generator paint the wanted one on the sketches in a folder."""
+    files = sorted(folder.iterdir())
     sketches = torch.stack([load(file) for file in files[:: len(files) // COUNT][:COUNT]])
     given, painted = paint(photo_generator, sketches)
     centre, target, one = given.mean(0), painted.mean(0), np.eye(3)
@@ -72,8 +81,6 @@ def main() -> None:
     weight[:, :3] = weight[:, :3] @ torch.from_numpy(matrix.T).float()
     for name, (asked, seen) in {"before": (given, painted), "after": paint(photo_generator, sketches)}.items():
         print(f"the painted skin is {127.5 * np.abs(seen - asked).mean():.1f} of 255 away {name}")
-    pair = sketch_generator, photo_generator
-    FaceSketchPipeline(*pair, pipe.image_size, "cpu", torch.float16, styles=pipe.styles).save_pretrained(args.out)
 
 
 def load(file: Path) -> Tensor:

@@ -159,5 +159,5 @@ def test_the_flags_of_a_recipe_exist(recipe: str) -> None:
     of_training = {field.name.replace("_", "-") for field in fields(TrainConfig)}
     evaluating = {"weights", "true-style", "own-palette", "json"}
     converting = {"to", "framing", "prepare", "size", "style", "out"}
-    averaging = {"sketch", "photo"}
+    averaging = {"sketch", "photo", "keep-skin"}
     assert flags <= of_training | evaluating | converting | averaging | {"batch"}
