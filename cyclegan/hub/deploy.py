@@ -67,6 +67,7 @@ emoji: ✏️
 sdk: static
 pinned: false
 license: other
+license_name: that-of-the-weights
 custom_headers:
   cross-origin-embedder-policy: require-corp
   cross-origin-opener-policy: same-origin
