@@ -26,6 +26,12 @@ FACES = {  # half the head's width, smile, hair ("short", "long", "curly", "bald
     "grace": (0.190, 0.6, "curly", False, False, 7),
     "hugo": (0.190, 0.0, "short", False, True, 8),
 }
+PALETTES = (  # skin, hair, background
+    ("#f3d6c4", "#b08d57", "#dfe6ea"),
+    ("#e0ac69", "#2b1d14", "#ffffff"),
+    ("#8d5a3c", "#0f0e10", "#5a6b7a"),
+    ("#5b3a24", "#2b1d14", "#c9b79c"),
+)
 
 
 class Pencil:
@@ -170,7 +176,7 @@ def sheet(rows: list[list[Image.Image]], side: int = 128, gap: int = 4) -> Image
 
 
 def main(data: Path | None = None) -> None:
-    """Remake the examples, preview.jpg, docs/drawn.png and, with a folder of held-out pictures, docs/results.png.
+    """Remake the examples, preview.jpg and docs/drawn.png; with held-out pictures, docs/results.png and looks.webp.
 
     Args:
         data: A folder with photos and sketches, such as photosandsketches/test. Eight of each are taken at random. The
@@ -190,11 +196,18 @@ def main(data: Path | None = None) -> None:
     sheet([sketches, photos, pipe.photo_to_sketch(photos)]).save(docs / "drawn.png", optimize=True)
     if data:
         rng = np.random.default_rng(0)
-        rows = []
+        rows, looks = [], []
         for domain, convert in (("photos", pipe.photo_to_sketch), ("sketches", pipe.sketch_to_photo)):
             files = rng.choice(find_images(data / domain), len(sketches), replace=False)  # type: ignore[arg-type]
-            rows.append(convert([open_image(file) for file in files]))
+            given = [open_image(file) for file in files]
+            rows.append(convert(given))
+            looks.append(
+                [pipe.photo_to_sketch(given[4], style=style) for style in (None, *pipe.styles)]
+                if domain == "photos"
+                else [pipe.sketch_to_photo(given[5], skin=a, hair=b, background=c) for a, b, c in PALETTES]
+            )
         sheet(rows).save(docs / "results.png", optimize=True)
+        sheet(looks, side=256).save(docs / "looks.webp", quality=85, method=6)
 
 
 if __name__ == "__main__":
