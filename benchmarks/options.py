@@ -39,6 +39,8 @@ ROWS: dict[str, str] = {  # name -> flags beside BASE; {vgg16} is the file
     "perceptual weight 1": "--perceptual-weight 1 --perceptual-network {vgg16}",
     "palette weight 5": "--palette-weight 5",
     "zoom 1 to 2": "--zoom 1 2",
+    "zoom 0.9 to 1": "--zoom 0.9 1",
+    "warp 0.1": "--warp 0.1",
     "line sketches 0.25": "--line-sketches 0.25",
     "relight 0.3": "--relight 0.3",
     "reconstruction noise 0.02": "--reconstruction-noise 0.02",
