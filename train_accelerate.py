@@ -33,7 +33,7 @@ from cyclegan.data.cache import Pictures
 from cyclegan.data.layouts import DOMAINS
 from cyclegan.data.names import find_styles, match_names
 from cyclegan.data.sources import DataError
-from cyclegan.evaluation.metrics import load_features, luminance_correlation
+from cyclegan.evaluation.metrics import load_face_network, load_features, luminance_correlation
 from cyclegan.files import explain, point, print_anything
 from cyclegan.hub.client import HubError
 from cyclegan.hub.uploads import Uploads, fetch_state
@@ -81,6 +81,7 @@ class Model:
     generator_optimizer: Any
     discriminator_optimizer: Any
     features: Features | None
+    describe: nn.Module | None
     styles: list[str]
 
     def judge(self, trained: bool) -> None:
@@ -148,6 +149,7 @@ def build(config: TrainConfig, accelerator: Accelerator, styles: Sequence[str] =
         averages=averages,
         pools={domain: ImagePool(config.pool_size) for domain in averages},
         features=load_features(config.perceptual_network).to(device) if config.perceptual_weight else None,
+        describe=load_face_network(str(config.likeness_network)).to(device) if config.likeness_weight else None,
         styles=list(styles),
     )
 
@@ -183,6 +185,7 @@ def training_step(
             identity_weight=config.identity_weight,
             paired=batch.paired if config.paired_weight else None, paired_weight=config.paired_weight,
             features=model.features, perceptual_weight=config.perceptual_weight,
+            describe=model.describe, likeness_weight=config.likeness_weight,
             palette=drawn.colours if config.palette_weight else None, palette_weight=config.palette_weight,
             style=drawn.style,
         )  # fmt: skip

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import torch
 from piq import ssim
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, l1_loss, normalize
+from torch.nn.functional import avg_pool2d, interpolate, l1_loss, normalize
 
 from .palette import read_palette
 
 Network = Callable[..., Tensor]
 Features = Callable[[Tensor], list[Tensor]]
 Losses = tuple[Tensor, dict[str, Tensor]]
+FACE_SIZE = 112  # pixels: the side that face recognition networks take
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,8 @@ def generator_loss(
     paired_weight: float = 0.0,
     features: Features | None = None,
     perceptual_weight: float = 0.0,
+    describe: Network | None = None,
+    likeness_weight: float = 0.0,
     palette: tuple[Tensor, Tensor] | None = None,
     palette_weight: float = 0.0,
     style: Tensor | None = None,
@@ -129,6 +132,9 @@ def generator_loss(
     if features is not None:
         parts["perceptual_photo"] = perceptual_loss(features, translation, photo, paired)
         total = total + perceptual_weight * parts["perceptual_photo"]
+    if describe is not None:
+        parts["likeness_photo"] = likeness_loss(describe, translation, photo, paired)
+        total = total + likeness_weight * parts["likeness_photo"]
     if palette is not None:
         parts["palette_photo"] = palette_loss(translation.fake_photo, *palette)
         total = total + palette_weight * parts["palette_photo"]
@@ -172,17 +178,43 @@ def perceptual_loss(features: Features, translation: Translation, photo: Tensor,
     with equal weights). The sum over the layers and the kinds of photos, the mean over the batch. They are compared at
     half the size, for a quarter of the work.
     """
-    made, rows = translation.cycled_photo, torch.arange(len(photo), device=photo.device)
-    if paired is not None:
-        pairs = paired.nonzero().squeeze(1)
-        made, rows = torch.cat([made, translation.fake_photo[pairs]]), torch.cat([rows, pairs])
+    made, rows = _made_photos(translation, paired)
     with torch.no_grad():
         targets = features(avg_pool2d(photo, 2))
     total = photo.new_zeros(())
-    for layer, target in zip(features(avg_pool2d(made.float(), 2)), targets, strict=True):
+    for layer, target in zip(features(avg_pool2d(made, 2)), targets, strict=True):
         distance = (normalize(layer.float()) - normalize(target.float())[rows]).square().sum(1).mean((1, 2))
         total = total + distance.sum() / len(photo)
     return total
+
+
+def likeness_loss(describe: Network, translation: Translation, photo: Tensor, paired: Tensor | None) -> Tensor:
+    """How unlike the person the photos look that were made: cycled, and of sketches with a true partner.
+
+    It is 1 minus the cosine of a face recognition network's descriptions of the photo made and of the photo (Richardson
+    et al. 2021, https://arxiv.org/abs/2008.00951, Eq. 4). The sum over the kinds of photos, the mean over the batch.
+
+    Args:
+        describe: (B, 3, FACE_SIZE, FACE_SIZE) in [-1, 1] -> (B, D), any length.
+    """
+    made, rows = _made_photos(translation, paired)
+
+    def directions(photos: Tensor) -> Tensor:
+        return normalize(describe(interpolate(photos, (FACE_SIZE, FACE_SIZE), mode="bilinear", antialias=True)).float())
+
+    with torch.no_grad():
+        known = directions(photo)
+    return (1 - (directions(made) * known[rows]).sum(1)).sum() / len(photo)
+
+
+def _made_photos(translation: Translation, paired: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The cycled photos and the fake ones with a true partner, (N, 3, H, W), and their places in the batch, (N,)."""
+    made = translation.cycled_photo
+    rows = torch.arange(len(made), device=made.device)
+    if paired is not None:
+        pairs = paired.nonzero().squeeze(1)
+        made, rows = torch.cat([made, translation.fake_photo[pairs]]), torch.cat([rows, pairs])
+    return made.float(), rows
 
 
 def palette_loss(fake: Tensor, palette: Tensor, places: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from conftest import command, picture, run
 from torch import Tensor
 
 from cyclegan.data import sources
-from cyclegan.data.augmentation import LIGHT_NUMBERS, bare_lines, crop_and_flip, relight, warp
+from cyclegan.data.augmentation import LIGHT_NUMBERS, ROUGH_NUMBERS, bare_lines, crop_and_flip, relight, roughen, warp
 from cyclegan.data.batches import Batch, Prefetch, UnpairedBatches, cache_size
 from cyclegan.data.cache import Pictures
 from cyclegan.data.check import check
@@ -389,6 +389,34 @@ def test_bare_lines_leave_out_paper_and_shading() -> None:
     assert (lines[..., 34, :] < -0.8).all()
     assert (lines[..., 25:32, 25:45] == 1).all()
     assert (lines[..., :15, :] == 1).all()
+
+
+def test_rough_sketches_are_thick_or_few_or_filled_and_never_darker_than_ink() -> None:
+    sketch = torch.full((1, 3, 128, 128), 0.9)  # paper
+    sketch[..., 64:, :] = -0.2  # shading
+    sketch[..., 20, :] = sketch[..., 40, :] = -0.9  # two lines
+    plain = torch.full((1, ROUGH_NUMBERS), 0.5)
+
+    def ink(rough: Tensor) -> float:
+        assert rough.shape == sketch.shape and rough.min() >= -1 and rough.max() <= 1
+        return ((1 - rough[..., :60, :]) / 2).sum().item()
+
+    def drawn(**changed: float) -> Tensor:
+        numbers = plain.clone()
+        for name, value in changed.items():
+            numbers[:, ["thick", "few", "filled", "paleness"].index(name)] = value
+        return roughen(sketch, numbers)
+
+    torch.testing.assert_close(drawn(), bare_lines(sketch))
+    assert ink(drawn(thick=0.0)) > 2 * ink(drawn())
+    assert ink(drawn(few=0.95)) < ink(drawn()) / 2
+    few = plain.clone()
+    few[:, 1] = 0.75  # lines are left out where the place's number is small
+    few[:, 4:] = torch.linspace(0, 1, 5).repeat(5)  # from the left to the right
+    lines = roughen(sketch, few)[0, 0, 20]
+    assert (lines[:24] == 1).all() and (lines[-24:] < -0.5).all()
+    filled = drawn(filled=0.0, paleness=1.0)[0, 0, 100]
+    assert (filled < 0.8).all() and (filled > 0).all(), "a pale tone"
 
 
 def test_another_light_darkens_one_side_and_leaves_the_face_where_it_is() -> None:

@@ -4,10 +4,12 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from cyclegan.losses import (
+    FACE_SIZE,
     Conditions,
     Translation,
     discriminator_loss,
     generator_loss,
+    likeness_loss,
     paired_loss,
     palette_loss,
     perceptual_loss,
@@ -142,6 +144,20 @@ def test_the_perceptual_loss_sees_blur_and_counts_partners() -> None:
     torch.testing.assert_close(perceptual_loss(features, soft, real, both), 2 * cycled)
     assert cycled < perceptual_loss(features, soft, real, one) < 2 * cycled
     assert not any(parameter.requires_grad for parameter in features.parameters())
+
+
+def test_the_likeness_loss_compares_directions_and_counts_partners() -> None:
+    def describe(faces: Tensor) -> Tensor:
+        assert faces.shape[1:] == (3, FACE_SIZE, FACE_SIZE)
+        return faces.mean((2, 3))[:, :2]  # red and green
+
+    colours = torch.tensor([[0.5, 0.0, 0.0], [0.0, 0.5, 0.0], [0.1, 0.0, 0.0]])
+    red, green, dark_red = colours[:, None, :, None, None].expand(-1, 2, -1, 32, 32)
+    both, one, none = torch.tensor([[True, True], [True, False], [False, False]])
+    assert likeness_loss(describe, Translation(red, green, dark_red, red, None, None), red, none).item() == 0
+    assert likeness_loss(describe, Translation(red, green, dark_red, red, None, None), red, one).item() == 0.5
+    assert likeness_loss(describe, Translation(red, red, green, red, None, None), red, both).item() == 1
+    assert likeness_loss(describe, Translation(red, red, green, red, None, None), red, None).item() == 1
 
 
 def test_the_palette_loss_is_the_distance_of_the_colours_that_are_given_and_seen() -> None:

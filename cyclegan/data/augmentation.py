@@ -6,6 +6,8 @@ from torch import Tensor
 
 DISCRIMINATOR_NUMBERS = 7  # random numbers per picture in `augment_judged`
 LIGHT_NUMBERS = 9  # and in `relight`
+ROUGH_GRID = 5  # places of a side that `roughen` may leave without lines
+ROUGH_NUMBERS = 4 + ROUGH_GRID**2  # random numbers per picture in it
 WARP_NUMBERS = 3  # and in `warp`
 
 
@@ -73,15 +75,36 @@ def augment_judged(pictures: Tensor, numbers: Tensor) -> Tensor:
     return pictures * keep[:, None].to(pictures, non_blocking=True)
 
 
-def bare_lines(sketches: Tensor) -> Tensor:
+def bare_lines(sketches: Tensor, faintest: Tensor | float = 0.06) -> Tensor:
     """Remove the shading and paper of sketches, and leave their lines on white.
 
     Args:
         sketches: (B, 3, S, S) in [-1, 1], like the result.
+        faintest: how much darker than what is around it a line is.
     """
     radius = max(1, sketches.shape[-1] // 64)
     around = F.avg_pool2d(F.pad(sketches, [radius] * 4, mode="reflect"), 2 * radius + 1, stride=1)
-    return (1 - 4 * (around - sketches - 0.06).clamp(0)).clamp(-1, 1)  # darker than what is around
+    return (1 - 4 * (around - sketches - faintest).clamp(0)).clamp(-1, 1)
+
+
+def roughen(sketches: Tensor, numbers: Tensor) -> Tensor:
+    """Draw sketches as beginners do: bare lines, perhaps few of them, with a thick finger, or filled with pale tones.
+
+    Args:
+        sketches: (B, 3, S, S) in [-1, 1], like the result.
+        numbers: (B, ROUGH_NUMBERS) uniform in [0, 1).
+    """
+    size = sketches.shape[-2:]
+    thick, few, filled, paleness = numbers[:, :4, None, None, None].unbind(1)  # (B, 1, 1, 1) each
+    places = numbers[:, 4:].view(-1, 1, ROUGH_GRID, ROUGH_GRID)
+    faintest = 0.06 + 0.24 * (few - 0.6).clamp(0)  # few lines: the strongest, and only in places
+    fine = bare_lines(sketches, faintest)
+    coarse = -F.max_pool2d(-bare_lines(F.avg_pool2d(sketches, 2), 0.1 + faintest), 3, stride=1, padding=1)
+    lines = torch.where(thick < 0.3, F.interpolate(coarse, size, mode="bicubic").clamp(-1, 1), fine)
+    drawn = F.interpolate(places, size, mode="bicubic") > 2.2 * (few - 0.6)
+    tones = F.avg_pool2d(sketches, 8, ceil_mode=True).mul(4).round().div(4)
+    pale = 1 - (1 - F.interpolate(tones, size)) * (0.15 + 0.3 * paleness)
+    return torch.minimum(torch.where(drawn, lines, 1), torch.where(filled < 0.3, pale, 1))
 
 
 def relight(pictures: Tensor, numbers: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ..data.sources import DataError
 from ..extras import extra, install
+from ..losses import FACE_SIZE
 from ..networks import Features
 from .scoot import scoot
 
@@ -172,6 +173,28 @@ def load_features(source: str | Path) -> Features:
             "names of torchvision's tensors."
         ) from None
     return features
+
+
+def load_face_network(file: str) -> nn.Module:
+    """Load a face recognition network from an ONNX file. It is never trained.
+
+    Raises:
+        DataError: onnx2torch is not installed, or the file holds no such network.
+    """
+    with extra("likeness", "--likeness-weight", DataError):
+        from onnx2torch import convert
+    try:
+        network = convert(file).eval().requires_grad_(False)
+        found = tuple(network(torch.zeros(2, 3, FACE_SIZE, FACE_SIZE)).shape)
+        if len(found) != 2 or found[0] != 2:
+            raise ValueError(f"it gives {found} for two faces")
+    except Exception as error:  # onnx2torch raises nearly anything for a file that it cannot use
+        reason = " ".join(str(error).split())
+        raise DataError(
+            f"The face network could not be loaded from {file} ({reason:.300}). Pass --likeness-network an ONNX file "
+            f"that takes (N, 3, {FACE_SIZE}, {FACE_SIZE}) and gives (N, D)."
+        ) from None
+    return network
 
 
 def load_vgg(file: Path) -> nn.Module:

@@ -25,7 +25,8 @@ BOUNDS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("decay_from", "ema_decay", "line_sketches", "recolour", "relight"), (0, 1)),
     **dict.fromkeys(("pool_size", "validation_pictures"), (0, 10**6)),
     **dict.fromkeys(
-        ("cycle_weight", "identity_weight", "paired_weight", "palette_weight", "perceptual_weight"), (0, 10**6)
+        ("cycle_weight", "identity_weight", "likeness_weight", "paired_weight", "palette_weight", "perceptual_weight"),
+        (0, 10**6),
     ),
     **dict.fromkeys(("identity_every", "keep_states", "log_every", "max_steps", "save_every"), (1, MANY)),
 }

@@ -93,6 +93,10 @@ class TrainConfig:
     """Weight of the distance of VGG16's features: of cycled photos, and of photos of sketches with a true partner."""
     perceptual_network: str = "torchvision"
     """Where VGG16 is from: torchvision downloads it, or a safetensors file with the names of torchvision's tensors."""
+    likeness_weight: float = 0.0
+    """Weight of the likeness of the same photos: what a face recognition network says of them and of the true ones."""
+    likeness_network: str | None = None
+    """ONNX file of that network. It takes (N, 3, 112, 112) in [-1, 1], as ArcFace's do, and gives (N, D)."""
     palette: bool = False
     """Tell the photo generator the colours of skin, hair and background, read from the photo; each is hidden at random,
     so that it can choose them too."""
@@ -112,7 +116,8 @@ class TrainConfig:
     start_from: str | None = None
     """Begin with the generators of a release, as far as they fit: a folder, USER/NAME, or `embedded`, the package's."""
     line_sketches: float = 0.0
-    """Share of the sketches that the photo generator sees as bare lines, to learn from drawings without shading."""
+    """Share of the sketches that the photo generator sees as beginners draw: bare lines, some few, some as thick as a
+    finger's, some filled with pale tones. The target is the photo of the whole sketch."""
     relight: float = 0.0
     """Share of the pictures that the generators see as if a phone had taken them: faded, dark, shadowed, in a lamp's
     colour. The target is the result for the original picture."""
@@ -173,6 +178,8 @@ class TrainConfig:
                 raise TrainingError(f"--{name.replace('_', '-')} needs --push-to-hub USER/NAME.")
         if self.palette_weight and not self.palette:
             raise TrainingError("--palette-weight needs --palette, because no colours are asked for without it.")
+        if self.likeness_weight and not self.likeness_network:
+            raise TrainingError("--likeness-weight needs --likeness-network FILE, a face recognition network in ONNX.")
         if self.zoom[0] > self.zoom[1]:
             raise TrainingError(f"--zoom takes a minimum and then a maximum; got {self.zoom[0]} {self.zoom[1]}.")
         if self.resume == "hub" and not self.push_to_hub:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from ..data.augmentation import DISCRIMINATOR_NUMBERS, LIGHT_NUMBERS, augment_judged, bare_lines, relight
+from ..data.augmentation import DISCRIMINATOR_NUMBERS, LIGHT_NUMBERS, ROUGH_NUMBERS, augment_judged, relight, roughen
 from ..data.batches import Batch, UnpairedBatches, step_rng
 from ..losses import Conditions
 from ..palette import PARTS, relight_palette
@@ -58,8 +58,9 @@ def draw(batch: Batch, step: int, rows: slice, styles: int, config: TrainConfig)
         noise *= config.reconstruction_noise * strength
     if config.line_sketches:
         rng = step_rng(seed, step, UnpairedBatches.LINES)
-        bare = torch.rand(whole, 1, 1, 1, generator=rng)[rows] < config.line_sketches
-        sketch = torch.where(bare.to(sketch.device, non_blocking=True), bare_lines(sketch), sketch)
+        rough = torch.rand(whole, 1, 1, 1, generator=rng)[rows] < config.line_sketches
+        numbers = torch.rand(whole, ROUGH_NUMBERS, generator=rng)[rows].to(sketch.device, non_blocking=True)
+        sketch = torch.where(rough.to(sketch.device, non_blocking=True), roughen(sketch, numbers), sketch)
     if config.relight:
         rng = step_rng(seed, step, UnpairedBatches.LIGHT)
         lit = torch.rand(2, whole, 1, 1, 1, generator=rng)[:, rows].to(photo.device, non_blocking=True) < config.relight
