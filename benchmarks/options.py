@@ -1,6 +1,6 @@
 """Compare the options of training at equal updates: the same start, the same pictures, one flag changed in each row.
 
-    python -m benchmarks.options --data photosandsketches --vgg16 vgg16.safetensors
+    python -m benchmarks.options --data photosandsketches --vgg16 vgg16.safetensors --face face.onnx
 
 Every row is a run of train_accelerate.py of its own, started from the embedded weights, and scored on every third pair
 of test/. Rows that are done are kept, and a run that was stopped goes on, so the same command continues after a break.
@@ -20,9 +20,11 @@ from torch import Tensor
 
 from cyclegan import FaceSketchPipeline
 from cyclegan.data.names import find_pairs, find_styles
+from cyclegan.evaluation.identity import Identity
 from cyclegan.evaluation.metrics import perceptual_figures
 from cyclegan.evaluation.pairs import Squares, load_pairs
 from cyclegan.evaluation.protocol import Hints, measure
+from cyclegan.images import normalise
 from cyclegan.palette import make_palette, read_palette
 
 ROOT = Path(__file__).parent.parent
@@ -33,16 +35,18 @@ BASE = (
     "--identity-weight", "0", "--decay-from", "1", "--learning-rate", "1e-4", "--validation-pictures", "0",
     "--mixed-precision", "no",
 )  # fmt: skip
-ROWS: dict[str, str] = {  # name -> flags beside BASE; {vgg16} is the file
+ROWS: dict[str, str] = {  # name -> flags beside BASE; {vgg16} and {face} are the files
     "default, seed 0": "",
     "default, seed 1": "--seed 1",
     "perceptual weight 1": "--perceptual-weight 1 --perceptual-network {vgg16}",
+    "likeness weight 2": "--likeness-weight 2 --likeness-network {face}",
     "palette weight 5": "--palette-weight 5",
     "zoom 1 to 2": "--zoom 1 2",
     "zoom 0.9 to 1": "--zoom 0.9 1",
     "warp 0.1": "--warp 0.1",
     "line sketches 0.25": "--line-sketches 0.25",
     "relight 0.3": "--relight 0.3",
+    "recolour 0.2": "--recolour 0.2",
     "reconstruction noise 0.02": "--reconstruction-noise 0.02",
     "cycle weight 20": "--cycle-weight 20",
     "identity weight 5": "--identity-weight 5",
@@ -62,6 +66,8 @@ class Options:
     """A data set as in docs/data.md whose sketches are named as FS2K's are."""
     vgg16: Path
     """A safetensors file of VGG16, as --perceptual-network takes it."""
+    face: Path
+    """A face recognition network, as --likeness-network takes it."""
     output: Path = Path("runs/options")
     """Where runs and figures are kept."""
     rows: tuple[str, ...] = tuple(ROWS)
@@ -80,7 +86,7 @@ def run(options: Options, name: str) -> dict[str, float]:
     figures = folder / "options.json"
     if not figures.exists():
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        flags = ROWS[name].format(vgg16=options.vgg16).split()
+        flags = ROWS[name].format(vgg16=options.vgg16, face=options.face).split()
         subprocess.run(
             [
                 sys.executable, ROOT / "train_accelerate.py", "--data", options.data, "--output", folder,
@@ -104,14 +110,16 @@ def score(options: Options, release: str) -> dict[str, float]:
     pipe = FaceSketchPipeline.from_pretrained(*[] if release == "embedded" else [release], device="cpu")
     found, numbers = find_styles(names, STYLES)
     told = torch.eye(len(found))[numbers]
+    identity = Identity(normalise(pairs.photos))
     sums: dict[str, list[Tensor]] = {}
     for hints in (None, Hints(told, own_palette=True)):
         for batch in measure(pipe, squares, len(names), hints):
             _, made, wanted = batch.compared
             values = batch.figures | perceptual_figures(made, wanted, drawn=False)
-            for figure in ("ssim", "fsim", "haarpsi", "cycle_l1"):
+            values |= identity.figures(made, batch.rows)
+            for figure in ("ssim", "fsim", "haarpsi", "cycle_l1", "identity_distance"):
                 sums.setdefault(f"{batch.series}_{figure}", []).append(values[figure])
-    figures = {name: torch.cat(values).mean().item() for name, values in sums.items()}
+    figures = {name: torch.cat(values).nanmean().item() for name, values in sums.items()}
     sketches = squares.working("sketch", slice(0, len(names)))
     with torch.inference_mode():
         wrong = [
@@ -132,6 +140,7 @@ def table(rows: dict[str, dict[str, float]]) -> str:
         "FSIM ": "sketch_to_photo_fsim",
         "HaarPSI": "sketch_to_photo_haarpsi",
         "cycle, given ": "sketch_to_photo_given_cycle_l1",
+        "unlike": "sketch_to_photo_identity_distance",
     }
     base = rows["default, seed 0"]["cpu_s"]
     lines = [f"| | {' | '.join(columns)} | skin | time |", "| --- " * (len(columns) + 3) + "|"]
