@@ -145,9 +145,12 @@ def test_the_face_finder_is_measured_on_faces_laid_into_scenes(
 
 
 def test_every_row_of_the_options_is_a_run_of_its_own() -> None:
-    configs = [read_flags([*options.BASE, *flags.format(vgg16="vgg16").split()]) for flags in options.ROWS.values()]
+    configs = [
+        read_flags([*options.BASE, *flags.format(vgg16="vgg16", face="face").split()])
+        for flags in options.ROWS.values()
+    ]
     assert all(configs.count(config) == 1 for config in configs)
-    names = ["ssim", "fsim", "haarpsi", "cycle_l1", "given_ssim", "given_cycle_l1"]
+    names = ["ssim", "fsim", "haarpsi", "cycle_l1", "given_ssim", "given_cycle_l1", "identity_distance"]
     row = {f"{direction}_{name}": 0.5 for direction in Direction for name in names} | {"skin": 9.0, "cpu_s": 3.0}
     *_, last = options.table({"default, seed 0": row, "zoom": row | {"cpu_s": 6.0}}).splitlines()
     assert last.startswith("| zoom | .500 |") and last.endswith("| 9 | 2.00 |")
@@ -160,4 +163,5 @@ def test_the_flags_of_a_recipe_exist(recipe: str) -> None:
     evaluating = {"weights", "true-style", "own-palette", "json"}
     converting = {"to", "framing", "prepare", "size", "style", "out"}
     averaging = {"sketch", "photo", "keep-skin"}
-    assert flags <= of_training | evaluating | converting | averaging | {"batch"}
+    alone = {"vgg16", "face", "discriminator", "few-strokes", "steps"}  # of recipes/likeness.py
+    assert flags <= of_training | evaluating | converting | averaging | alone | {"batch"}
