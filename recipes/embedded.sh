@@ -1,17 +1,18 @@
 #!/bin/bash
-# How the embedded weights came from those without styles: recipes/embedded.sh DATA VGG16 START [OUTPUT]
+# How the embedded weights came from those without styles: recipes/embedded.sh DATA VGG16 START FACE [OUTPUT]
 #
 # DATA is a data set as in docs/data.md whose sketches are named as FS2K's are, VGG16 a safetensors file with the names
-# of torchvision's tensors, and START the release without styles that docs/training.md makes. The first part ran on a
-# CPU. It ends with a mean of weights from three places of the training (model soups, Wortsman et al. 2022), whose skin
-# recipes/skin.py corrects. The first place lies half-way between START, which gets the maps from a style and from a
-# palette a quarter stronger, and step 5,100. The second part ran on a GPU and starts from that mean.
+# of torchvision's tensors, START the release without styles that docs/training.md makes, and FACE a face recognition
+# network as --likeness-network takes it. The first part ran on a CPU. It ends with a mean of weights from three places
+# of the training (model soups, Wortsman et al. 2022), whose skin recipes/skin.py corrects. The first place lies half-way
+# between START, which gets the maps from a style and from a palette a quarter stronger, and step 5,100. The second part
+# ran on a GPU and starts from that mean. The third part ran on a CPU again.
 #
 # The first 415 steps ran an older script: it asked for colours only in squares that showed nearly the whole face. Up
 # to step 771, strangers' colours were asked for in their own light, not darker or lighter. The run was stopped by hand
 # at about step 930 for a lower learning rate. Float32, one core of an AMD EPYC (Zen 3) that other work shared.
 set -euo pipefail
-data=$1 vgg16=$2 start=$3 output=${4:-runs/styles}
+data=$1 vgg16=$2 start=$3 face=$4 output=${5:-runs/styles}
 
 train() {
   accelerate launch train_accelerate.py --data "$data" --output "$output" --start-from "$start" \
@@ -70,5 +71,18 @@ second b "${other[@]}" --zoom 0.9 1.75 --max-steps 897
 second b "${other[@]}" --zoom 0.9 1.4 --resume
 wait
 
-python recipes/skin.py "$data/train/sketches" "$output/embedded" --keep-skin \
+python recipes/skin.py "$data/train/sketches" "$output/second" --keep-skin \
   --sketch "$output/a/latest=0.85" "$output/release=0.15" --photo "$output/a/latest=0.5" "$output/b/latest=0.5"
+
+# The third part: the photo generator alone, in two runs side by side, each on one core of an AMD EPYC in float32, with
+# an earlier form of recipes/likeness.py. Both changed on the way. Up to step 250, there were no drawings of few strokes.
+# Up to step 750, the likeness counted 2, later 4 in the first run (6, later 8 in the second), also for few strokes. From
+# step 1,000 on, the first run looked close up. The photo discriminator came from 200 steps of train_accelerate.py.
+second judge --start-from "$output/second" --batch-size 2 --learning-rate 5e-5 --seed 2 --zoom 0.9 1.4 --warp 0.1 --max-steps 200
+third() {
+  python -m recipes.likeness "$data" "$output/second" "$output/$1" --vgg16 "$vgg16" --face "$face" \
+    --discriminator "$output"/judge/states/step-00000200.safetensors "${@:2}"
+}
+third c --seed 5 &
+third d --seed 6 --paired-weight 24 --perceptual-weight 3 --recolour 0.15 --no-near &
+wait

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import tyro
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import one_hot
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tyro.conf import Positional
@@ -42,6 +42,7 @@ from .few_strokes import Landmarks, draw_face
 
 STYLES = "style(?:(?P<fine>1)|(?P<bold>2)|(?P<soft>3))$"
 BATCH, RATE, DECAY_FROM, EMA, SAVE_EVERY = 2, 1e-4, 0.4, 0.998, 250
+NEAR = 128  # pixels: a window that holds most of a face
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,15 @@ class Options:
     """As for --likeness-network."""
     discriminator: Path
     """A state of train_accelerate.py, to begin with its photo discriminator."""
-    steps: int = 2100
+    steps: int = 1800
     paired_weight: float = 16
     perceptual_weight: float = 4
-    likeness_weight: float = 4
+    likeness_weight: float = 6
     recolour: float = 0.08
     few_strokes: float = 0.35
     """Share of the photos without a sketch that are drawn with few strokes."""
+    near: bool = True
+    """Compare features close up in every second step: the face at its full size, and not the picture at half of it."""
     seed: int = 5
 
 
@@ -90,6 +93,11 @@ def draw_all(sketch: Tensor, made: Tensor, few: Tensor, paired: Tensor) -> Tenso
     around = torch.where(outside & chosen, roughen(made, torch.rand(len(sketch), ROUGH_NUMBERS)), 1)
     rows = few[:, None, None, None], paired[:, None, None, None]
     return torch.where(rows[0], torch.minimum(strokes, around), torch.where(rows[1], sketch, made))
+
+
+def as_cycled(photo: Tensor) -> Translation:
+    """A translation of which the losses of photos see one."""
+    return Translation(photo, photo, photo, photo, None, None)
 
 
 def main() -> None:
@@ -142,12 +150,16 @@ def main() -> None:
         # The generator's step
         discriminator.requires_grad_(False)
         fake = photo_generator(torch.where(as_drawn, whole.sketch, told.sketch), palette)
-        translation = Translation(fake, fake, fake, fake, None, None)
+        made, true = fake, batch.photo
+        if options.near and step % 2 == 0:
+            top, left = (int(corner) for corner in torch.randint(40, 89, (2,)))
+            window = slice(top, top + NEAR), slice(left, left + NEAR)
+            made, true = (nn.functional.interpolate(photo[:, :, *window], scale_factor=2) for photo in (made, true))
         loss = (
             least_squares(discriminator(fake), 1.0)
             + options.paired_weight * paired_loss(fake, batch.photo, torch.ones(BATCH))
-            + options.perceptual_weight * perceptual_loss(features, translation, batch.photo, None)
-            + options.likeness_weight * likeness_loss(describe, translation, batch.photo, None)
+            + options.perceptual_weight * perceptual_loss(features, as_cycled(made), true, None)
+            + options.likeness_weight * likeness_loss(describe, as_cycled(fake[~few]), batch.photo[~few], None)
         )
         if palette is not None and batch.places is not None:  # they are where the artist's sketch is
             asked = palette.unflatten(1, (-1, 4)) * batch.paired[:, None, None]
