@@ -74,15 +74,24 @@ wait
 python recipes/skin.py "$data/train/sketches" "$output/second" --keep-skin \
   --sketch "$output/a/latest=0.85" "$output/release=0.15" --photo "$output/a/latest=0.5" "$output/b/latest=0.5"
 
-# The third part: the photo generator alone, in two runs side by side, each on one core of an AMD EPYC in float32, with
-# an earlier form of recipes/likeness.py. Both changed on the way. Up to step 250, there were no drawings of few strokes.
-# Up to step 750, the likeness counted 2, later 4 in the first run (6, later 8 in the second), also for few strokes. From
-# step 1,000 on, the first run looked close up. The photo discriminator came from 200 steps of train_accelerate.py.
+# The third part, on a CPU again: the photo generator alone, in two runs side by side, each on one core of an AMD EPYC in
+# float32, with an earlier form of recipes/likeness.py. Both were changed on the way. Up to step 250, there were no
+# drawings of few strokes, and up to step 750, the likeness of drawings of few strokes counted as well. The first
+# looked close up from step 1,000 on, had other weights from step 1,250 on and ended at step 1,750; the learning rates
+# were those of runs of 1,800 steps. The photo discriminator came from 200 steps of the second part's training.
 second judge --start-from "$output/second" --batch-size 2 --learning-rate 5e-5 --seed 2 --zoom 0.9 1.4 --warp 0.1 --max-steps 200
 third() {
   python -m recipes.likeness "$data" "$output/second" "$output/$1" --vgg16 "$vgg16" --face "$face" \
     --discriminator "$output"/judge/states/step-00000200.safetensors "${@:2}"
 }
-third c --seed 5 &
-third d --seed 6 --paired-weight 24 --perceptual-weight 3 --recolour 0.15 --no-near &
+third c1 --seed 5 --steps 1250 &
+third d1 --seed 6 --steps 1250 --paired-weight 24 --perceptual-weight 3 --recolour 0.15 --no-near &
 wait
+cp -r "$output/c1" "$output/c2"
+third c2 --seed 5 --steps 1750 --paired-weight 8 --perceptual-weight 6 --likeness-weight 10 \
+  --adversarial-weight 2 --few-strokes 0.3
+
+# The released photo generator is a mean of places of both runs and of the weights before, with the skin corrected. The
+# released sketch generator is that of run a, with a little of run b.
+python recipes/skin.py "$data/train/sketches" "$output/embedded" --sketch "$output/a/latest=0.95" "$output/b/latest=0.05" \
+  --photo "$output/c1=0.35" "$output/d1=0.15" "$output/c2=0.3" "$output/second=0.2"

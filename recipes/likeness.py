@@ -59,6 +59,7 @@ class Options:
     discriminator: Path
     """A state of train_accelerate.py, to begin with its photo discriminator."""
     steps: int = 1800
+    adversarial_weight: float = 1
     paired_weight: float = 16
     perceptual_weight: float = 4
     likeness_weight: float = 6
@@ -156,7 +157,7 @@ def main() -> None:
             window = slice(top, top + NEAR), slice(left, left + NEAR)
             made, true = (nn.functional.interpolate(photo[:, :, *window], scale_factor=2) for photo in (made, true))
         loss = (
-            least_squares(discriminator(fake), 1.0)
+            options.adversarial_weight * least_squares(discriminator(fake), 1.0)
             + options.paired_weight * paired_loss(fake, batch.photo, torch.ones(BATCH))
             + options.perceptual_weight * perceptual_loss(features, as_cycled(made), true, None)
             + options.likeness_weight * likeness_loss(describe, as_cycled(fake[~few]), batch.photo[~few], None)
