@@ -6,14 +6,13 @@ from dataclasses import dataclass
 import torch
 from piq import ssim
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, interpolate, l1_loss, normalize
+from torch.nn.functional import avg_pool2d, l1_loss, normalize
 
 from .palette import read_palette
 
 Network = Callable[..., Tensor]
 Features = Callable[[Tensor], list[Tensor]]
 Losses = tuple[Tensor, dict[str, Tensor]]
-FACE_SIZE = 112  # pixels: the side that face recognition networks take
 
 
 @dataclass(frozen=True)
@@ -195,16 +194,12 @@ def likeness_loss(describe: Network, translation: Translation, photo: Tensor, pa
     et al. 2021, https://arxiv.org/abs/2008.00951, Eq. 4). The sum over the kinds of photos, the mean over the batch.
 
     Args:
-        describe: (B, 3, FACE_SIZE, FACE_SIZE) in [-1, 1] -> (B, D), any length.
+        describe: (B, 3, H, W) in [-1, 1] -> (B, D), of any length.
     """
     made, rows = _made_photos(translation, paired)
-
-    def directions(photos: Tensor) -> Tensor:
-        return normalize(describe(interpolate(photos, (FACE_SIZE, FACE_SIZE), mode="bilinear", antialias=True)).float())
-
     with torch.no_grad():
-        known = directions(photo)
-    return (1 - (directions(made) * known[rows]).sum(1)).sum() / len(photo)
+        known = normalize(describe(photo).float())
+    return (1 - (normalize(describe(made).float()) * known[rows]).sum(1)).sum() / len(photo)
 
 
 def _made_photos(translation: Translation, paired: Tensor | None) -> tuple[Tensor, Tensor]:

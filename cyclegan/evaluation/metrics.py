@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from ..data.sources import DataError
 from ..extras import extra, install
-from ..losses import FACE_SIZE
 from ..networks import Features
 from .scoot import scoot
 
+FACE_SIZE = 112  # pixels: the side that face recognition networks take
 KID_SUBSETS, KID_SUBSET_SIZE = 100, 50
 
 
@@ -176,7 +176,7 @@ def load_features(source: str | Path) -> Features:
 
 
 def load_face_network(file: str) -> nn.Module:
-    """Load a face recognition network from an ONNX file. It is never trained.
+    """Load a face recognition network from an ONNX file: (B, 3, H, W) in [-1, 1] -> (B, D). It is never trained.
 
     Raises:
         DataError: onnx2torch is not installed, or the file holds no such network.
@@ -184,7 +184,7 @@ def load_face_network(file: str) -> nn.Module:
     with extra("likeness", "--likeness-weight", DataError):
         from onnx2torch import convert
     try:
-        network = convert(file).eval().requires_grad_(False)
+        network = _Face(convert(file)).eval().requires_grad_(False)
         found = tuple(network(torch.zeros(2, 3, FACE_SIZE, FACE_SIZE)).shape)
         if len(found) != 2 or found[0] != 2:
             raise ValueError(f"it gives {found} for two faces")
@@ -195,6 +195,15 @@ def load_face_network(file: str) -> nn.Module:
             f"that takes (N, 3, {FACE_SIZE}, {FACE_SIZE}) and gives (N, D)."
         ) from None
     return network
+
+
+class _Face(nn.Module):
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, faces: Tensor) -> Tensor:
+        return self.network(F.interpolate(faces, (FACE_SIZE, FACE_SIZE), mode="bilinear", antialias=True))
 
 
 def load_vgg(file: Path) -> nn.Module:
