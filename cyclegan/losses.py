@@ -128,11 +128,13 @@ def generator_loss(
         parts["paired_photo"] = paired_loss(translation.fake_photo, photo, paired)
         parts["paired_sketch"] = paired_loss(translation.fake_sketch, sketch, paired)
         total = total + paired_weight * (parts["paired_photo"] + parts["paired_sketch"])
+    if features is not None or describe is not None:
+        made, rows = made_photos(translation, paired)
     if features is not None:
-        parts["perceptual_photo"] = perceptual_loss(features, translation, photo, paired)
+        parts["perceptual_photo"] = perceptual_loss(features, made, photo, rows)
         total = total + perceptual_weight * parts["perceptual_photo"]
     if describe is not None:
-        parts["likeness_photo"] = likeness_loss(describe, translation, photo, paired)
+        parts["likeness_photo"] = likeness_loss(describe, made, photo, rows)
         total = total + likeness_weight * parts["likeness_photo"]
     if palette is not None:
         parts["palette_photo"] = palette_loss(translation.fake_photo, *palette)
@@ -170,14 +172,13 @@ def paired_loss(fake: Tensor, real: Tensor, paired: Tensor) -> Tensor:
     return (((fake - real).abs().mean((1, 2, 3)) + dissimilarity) * paired).mean()
 
 
-def perceptual_loss(features: Features, translation: Translation, photo: Tensor, paired: Tensor | None) -> Tensor:
-    """The distance of a network's features of the photos made, cycled and of true partners, to those of the photos.
+def perceptual_loss(features: Features, made: Tensor, photo: Tensor, rows: Tensor) -> Tensor:
+    """The distance of a network's features of the photos made to those of the true photos, see `made_photos`.
 
     Each place's features are brought to length 1 (LPIPS, Zhang et al. 2018, https://arxiv.org/abs/1801.03924, Eq. 1,
     with equal weights). The sum over the layers and the kinds of photos, the mean over the batch. They are compared at
     half the size, for a quarter of the work.
     """
-    made, rows = _made_photos(translation, paired)
     with torch.no_grad():
         targets = features(avg_pool2d(photo, 2))
     total = photo.new_zeros(())
@@ -187,8 +188,8 @@ def perceptual_loss(features: Features, translation: Translation, photo: Tensor,
     return total
 
 
-def likeness_loss(describe: Network, translation: Translation, photo: Tensor, paired: Tensor | None) -> Tensor:
-    """How unlike the person the photos look that were made: cycled, and of sketches with a true partner.
+def likeness_loss(describe: Network, made: Tensor, photo: Tensor, rows: Tensor) -> Tensor:
+    """How unlike the person the photos made look, see `made_photos`.
 
     It is 1 minus the cosine of a face recognition network's descriptions of the photo made and of the photo (Richardson
     et al. 2021, https://arxiv.org/abs/2008.00951, Eq. 4). The sum over the kinds of photos, the mean over the batch.
@@ -196,13 +197,12 @@ def likeness_loss(describe: Network, translation: Translation, photo: Tensor, pa
     Args:
         describe: (B, 3, H, W) in [-1, 1] -> (B, D), of any length.
     """
-    made, rows = _made_photos(translation, paired)
     with torch.no_grad():
         known = normalize(describe(photo).float())
     return (1 - (normalize(describe(made).float()) * known[rows]).sum(1)).sum() / len(photo)
 
 
-def _made_photos(translation: Translation, paired: Tensor | None) -> tuple[Tensor, Tensor]:
+def made_photos(translation: Translation, paired: Tensor | None) -> tuple[Tensor, Tensor]:
     """The cycled photos and the fake ones with a true partner, (N, 3, H, W), and their places in the batch, (N,)."""
     made = translation.cycled_photo
     rows = torch.arange(len(made), device=made.device)

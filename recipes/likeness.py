@@ -25,7 +25,6 @@ from cyclegan.data.names import find_styles, match_names
 from cyclegan.evaluation.metrics import load_face_network, load_features
 from cyclegan.files import atomic
 from cyclegan.losses import (
-    Translation,
     discriminator_loss,
     least_squares,
     likeness_loss,
@@ -96,11 +95,6 @@ def draw_all(sketch: Tensor, made: Tensor, few: Tensor, paired: Tensor) -> Tenso
     return torch.where(rows[0], torch.minimum(strokes, around), torch.where(rows[1], sketch, made))
 
 
-def as_cycled(photo: Tensor) -> Translation:
-    """A translation of which the losses of photos see one."""
-    return Translation(photo, photo, photo, photo, None, None)
-
-
 def main() -> None:
     options = tyro.cli(Options)
     settings = {"line_sketches": 0.3, "recolour": options.recolour, "reconstruction_noise": 0.0, "seed": options.seed}
@@ -159,8 +153,8 @@ def main() -> None:
         loss = (
             options.adversarial_weight * least_squares(discriminator(fake), 1.0)
             + options.paired_weight * paired_loss(fake, batch.photo, torch.ones(BATCH))
-            + options.perceptual_weight * perceptual_loss(features, as_cycled(made), true, None)
-            + options.likeness_weight * likeness_loss(describe, as_cycled(fake[~few]), batch.photo[~few], None)
+            + options.perceptual_weight * perceptual_loss(features, made, true, torch.arange(BATCH))
+            + options.likeness_weight * likeness_loss(describe, fake[~few], batch.photo, (~few).nonzero().squeeze(1))
         )
         if palette is not None and batch.places is not None:  # they are where the artist's sketch is
             asked = palette.unflatten(1, (-1, 4)) * batch.paired[:, None, None]

@@ -163,13 +163,5 @@ def test_the_flags_of_a_recipe_exist(recipe: str) -> None:
     evaluating = {"weights", "true-style", "own-palette", "json"}
     converting = {"to", "framing", "prepare", "size", "style", "out"}
     averaging = {"sketch", "photo", "keep-skin"}
-    alone = {
-        "vgg16",
-        "face",
-        "discriminator",
-        "few-strokes",
-        "steps",
-        "near",
-        "adversarial-weight",
-    }  # of recipes/likeness.py
+    alone = {"vgg16", "face", "discriminator", "few-strokes", "steps", "near", "adversarial-weight"}
     assert flags <= of_training | evaluating | converting | averaging | alone | {"batch"}

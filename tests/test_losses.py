@@ -9,6 +9,7 @@ from cyclegan.losses import (
     discriminator_loss,
     generator_loss,
     likeness_loss,
+    made_photos,
     paired_loss,
     palette_loss,
     perceptual_loss,
@@ -136,12 +137,17 @@ def test_the_perceptual_loss_sees_blur_and_counts_partners() -> None:
     sharp = Translation(real, real, real, real, None, None)
     soft = Translation(real, blurred, blurred, real, None, None)
     both, one, none = torch.tensor([[True, True], [True, False], [False, False]])
-    assert perceptual_loss(features, sharp, real, both) == 0
-    cycled = perceptual_loss(features, soft, real, None)
+
+    def perceived(translation: Translation, paired: Tensor | None) -> Tensor:
+        made, rows = made_photos(translation, paired)
+        return perceptual_loss(features, made, real, rows)
+
+    assert perceived(sharp, both) == 0
+    cycled = perceived(soft, None)
     assert cycled > 0
-    torch.testing.assert_close(perceptual_loss(features, soft, real, none), cycled)
-    torch.testing.assert_close(perceptual_loss(features, soft, real, both), 2 * cycled)
-    assert cycled < perceptual_loss(features, soft, real, one) < 2 * cycled
+    torch.testing.assert_close(perceived(soft, none), cycled)
+    torch.testing.assert_close(perceived(soft, both), 2 * cycled)
+    assert cycled < perceived(soft, one) < 2 * cycled
     assert not any(parameter.requires_grad for parameter in features.parameters())
 
 
@@ -152,10 +158,14 @@ def test_the_likeness_loss_compares_directions_and_counts_partners() -> None:
     colours = torch.tensor([[0.5, 0.0, 0.0], [0.0, 0.5, 0.0], [0.1, 0.0, 0.0]])
     red, green, dark_red = colours[:, None, :, None, None].expand(-1, 2, -1, 32, 32)
     both, one, none = torch.tensor([[True, True], [True, False], [False, False]])
-    assert likeness_loss(describe, Translation(red, green, dark_red, red, None, None), red, none).item() == 0
-    assert likeness_loss(describe, Translation(red, green, dark_red, red, None, None), red, one).item() == 0.5
-    assert likeness_loss(describe, Translation(red, red, green, red, None, None), red, both).item() == 1
-    assert likeness_loss(describe, Translation(red, red, green, red, None, None), red, None).item() == 1
+
+    def unlike(fake: Tensor, cycled: Tensor, paired: Tensor | None) -> float:
+        made, rows = made_photos(Translation(red, fake, cycled, red, None, None), paired)
+        return likeness_loss(describe, made, red, rows).item()
+
+    assert unlike(green, dark_red, none) == 0
+    assert unlike(green, dark_red, one) == 0.5
+    assert unlike(red, green, both) == unlike(red, green, None) == 1
 
 
 def test_the_palette_loss_is_the_distance_of_the_colours_that_are_given_and_seen() -> None:
