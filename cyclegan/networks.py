@@ -21,7 +21,7 @@ def initialise(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-# Factors and summands of a layer's channels, two (B, C, 1, 1)
+# Factors and summands of a layer's channels, two (B, C)
 Change = tuple[Tensor, Tensor]
 
 
@@ -29,8 +29,11 @@ class ConditionalNorm(nn.InstanceNorm2d):
     """Instance norm, then the scale and shift of a condition (Dumoulin et al. 2017, Eq. 5)."""
 
     def forward(self, x: Tensor, change: Change | None = None) -> Tensor:
-        x = super().forward(x)
-        return x if change is None else torch.addcmul(change[1], x, change[0])
+        if change is None:
+            return super().forward(x)
+        # Every picture has a scale and a shift of its own, as if its channels were more channels of one picture
+        scale, shift = (one.flatten() for one in change)
+        return F.instance_norm(x.flatten(0, 1)[None], weight=scale, bias=shift).view_as(x)
 
 
 class Layer(nn.Sequential):
@@ -41,7 +44,8 @@ class Layer(nn.Sequential):
             if isinstance(module, ConditionalNorm):
                 x, change = module(x, change), None
             elif change is not None and isinstance(module, nn.ReLU):  # there was no norm
-                x = module(torch.addcmul(change[1], x, change[0]))
+                scale, shift = (one[..., None, None] for one in change)
+                x = module(torch.addcmul(shift, x, scale))
             else:
                 x = module(x)
         return x
@@ -143,7 +147,7 @@ class Generator(nn.Module):
             nn.init.zeros_(self.condition.weight)
 
     def forward(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
-        change = self._changes(condition)
+        change = self._changes(image, condition)
         stem = self.layers["stem"](F.pixel_unshuffle(image, self.fold), next(change))
         down = self.layers["down1"](stem, next(change))
         x = self.layers["down2"](down, next(change))
@@ -154,10 +158,11 @@ class Generator(nn.Module):
         x = self.layers["head"](x + stem if self.compact else x)
         return torch.tanh(F.pixel_shuffle(x, self.fold)).expand(-1, 3, -1, -1)
 
-    def _changes(self, condition: Tensor | None) -> Iterator[Change | None]:
+    def _changes(self, image: Tensor, condition: Tensor | None) -> Iterator[Change | None]:
         if condition is None:
             return itertools.repeat(None)
-        values = self.condition(condition)[..., None, None]  # (B, 2 sum(changed), 1, 1)
+        # One condition for all pictures becomes one each. ONNX would leave out an `expand`, but not a sum
+        values = self.condition(condition + image.new_zeros(image.shape[0], 1))  # (B, 2 sum(changed))
         factors, summands = values.chunk(2, 1)
         return zip((1 + factors).split(self.changed, 1), summands.split(self.changed, 1), strict=True)
 

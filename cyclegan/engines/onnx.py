@@ -1,6 +1,5 @@
 """Write generators as ONNX files, also in 8 bits."""
 
-import copy
 import logging
 import sys
 from contextlib import redirect_stdout
@@ -11,18 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..networks import Change, ConditionalNorm, Generator
-
-
-class OnePassNorm(ConditionalNorm):
-    """The same in one operator of ONNX. In torch it is slower."""
-
-    def forward(self, x: Tensor, change: Change | None = None) -> Tensor:
-        if change is None:
-            return super().forward(x)
-        # Every picture has its own. A sum, since ONNX would take `expand` of one condition to all pictures for nothing
-        scale, shift = ((one.flatten(1) + x.new_zeros(x.shape[:2])).flatten() for one in change)
-        return F.instance_norm(x.flatten(0, 1)[None], weight=scale, bias=shift).view_as(x)
+from ..networks import Generator
 
 
 def to_onnx(generator: Generator, path: Path) -> None:
@@ -30,11 +18,6 @@ def to_onnx(generator: Generator, path: Path) -> None:
 
     One with conditions also takes `condition`, (batch, conditions) or (1, conditions); zeros are none.
     """
-    generator = copy.deepcopy(generator)
-    for module in [*generator.modules()]:
-        for name, child in module.named_children():
-            if isinstance(child, ConditionalNorm):
-                setattr(module, name, OnePassNorm(child.num_features))
     multiple = generator.multiple
     batch = {0: torch.export.Dim("batch")}
     sides = {2: multiple * torch.export.Dim("height", min=2), 3: multiple * torch.export.Dim("width", min=2)}
@@ -75,8 +58,8 @@ def quantise(source: Path, target: Path, pictures: Tensor) -> None:
     sizes = {given.name: given.type.tensor_type.shape.dim[1].dim_value for given in model.graph.input}
     condition = {"condition": np.zeros((1, sizes["condition"]), np.float32)} if "condition" in sizes else {}
     data = nncf.Dataset(pictures.split(1), lambda picture: {"picture": picture.numpy()} | condition)
-    # Through a Pad the ranges come out wrong: ten times the error
-    scope = nncf.IgnoredScope(types=["Pad"], validate=False)
+    # Through a Pad the ranges come out wrong: ten times the error. The map from a condition would take longer in 8 bits
+    scope = nncf.IgnoredScope(types=["Pad", "Gemm"], validate=False)
     nncf.set_log_level(logging.ERROR)
     with redirect_stdout(sys.stderr):  # where its progress bars belong
         model = nncf.quantize(model, data, subset_size=len(pictures), ignored_scope=scope)
