@@ -4,7 +4,7 @@
 # DATA is a data set as in docs/data.md whose sketches are named as FS2K's are, VGG16 a safetensors file with the names
 # of torchvision's tensors, START the release without styles that docs/training.md makes, and FACE a face recognition
 # network as --likeness-network takes it. The first part ran on a CPU. It ends with a mean of weights from three places
-# of the training (model soups, Wortsman et al. 2022), whose skin recipes/skin.py corrects. The first place lies half-way
+# of the training (model soups, Wortsman et al. 2022), whose skin recipes/finish.py corrects. The first place lies half-way
 # between START, which gets the maps from a style and from a palette a quarter stronger, and step 5,100. The second part
 # ran on a GPU and starts from that mean. The third part ran on a CPU again.
 #
@@ -52,7 +52,7 @@ pair = end.sketch_generator, end.photo_generator
 FaceSketchPipeline(*pair, start.image_size, "cpu", torch.float16, styles=end.styles).save_pretrained(sys.argv[4])
 END
 
-python recipes/skin.py "$data/train/sketches" "$output/release" --sketch "$output/half=0.5" "$output/epoch-0003=0.5" \
+python recipes/finish.py "$data/train" "$output/release" --sketch "$output/half=0.5" "$output/epoch-0003=0.5" \
   --photo "$output/half=0.4" "$output/epoch-0003=0.25" "$output/epoch-0004=0.35"
 
 # The second part: two runs side by side on one NVIDIA H100, in bf16, for eight and a half minutes, on portraits that had
@@ -71,27 +71,46 @@ second b "${other[@]}" --zoom 0.9 1.75 --max-steps 897
 second b "${other[@]}" --zoom 0.9 1.4 --resume
 wait
 
-python recipes/skin.py "$data/train/sketches" "$output/second" --keep-skin \
+python recipes/finish.py "$data/train" "$output/second" --keep-skin \
   --sketch "$output/a/latest=0.85" "$output/release=0.15" --photo "$output/a/latest=0.5" "$output/b/latest=0.5"
 
 # The third part, on a CPU again: the photo generator alone, in two runs side by side, each on one core of an AMD EPYC in
-# float32, with an earlier form of recipes/likeness.py. Both were changed on the way. Up to step 250, there were no
-# drawings of few strokes, and up to step 750, the likeness of drawings of few strokes counted as well. The first
-# looked close up from step 1,000 on, had other weights from step 1,250 on and ended at step 1,750; the learning rates
-# were those of runs of 1,800 steps. The photo discriminator came from 200 steps of the second part's training.
+# float32, with an earlier form of recipes/photo_alone.py, without the portraits close up. Both were changed on the way. Up
+# to step 250, there were no drawings of few strokes, and up to step 750, the likeness of drawings of few strokes counted
+# as well. The first compared windows at their full size from step 1,000 on, and the second never did; the first had other
+# weights from step 1,250 on and ended at step 1,750. The learning rates were those of runs of 1,800 steps. The photo
+# discriminator came from 200 steps of the second part's training.
 second judge --start-from "$output/second" --batch-size 2 --learning-rate 5e-5 --seed 2 --zoom 0.9 1.4 --warp 0.1 --max-steps 200
-third() {
-  python -m recipes.likeness "$data" "$output/second" "$output/$1" --vgg16 "$vgg16" --face "$face" \
-    --discriminator "$output"/judge/states/step-00000200.safetensors "${@:2}"
+judge=$output/judge/states/step-00000200.safetensors
+photos() {
+  python -m recipes.photo_alone "$data" "$1" "$output/$2" --vgg16 "$vgg16" --face "$face" --discriminator "$judge" "${@:3}"
 }
-third c1 --seed 5 --steps 1250 &
-third d1 --seed 6 --steps 1250 --paired-weight 24 --perceptual-weight 3 --recolour 0.15 --no-near &
+third() {
+  photos "$output/second" "$@" --chroma-weight 0
+}
+third c1 --seed 5 --steps 1250 --paired-weight 16 --perceptual-weight 4 --recolour 0.08 --few-strokes 0.35 &
+third d1 --seed 6 --steps 1250 --paired-weight 24 --perceptual-weight 3 --recolour 0.15 --few-strokes 0.35 &
 wait
 cp -r "$output/c1" "$output/c2"
-third c2 --seed 5 --steps 1750 --paired-weight 8 --perceptual-weight 6 --likeness-weight 10 \
-  --adversarial-weight 2 --few-strokes 0.3
+third c2 --seed 5 --steps 1750 --likeness-weight 10 --adversarial-weight 2 --recolour 0.08 --few-strokes 0.3
 
-# The released photo generator is a mean of places of both runs and of the weights before, with the skin corrected. The
-# released sketch generator is that of run a, with a little of run b.
-python recipes/skin.py "$data/train/sketches" "$output/embedded" --sketch "$output/a/latest=0.95" "$output/b/latest=0.05" \
+python recipes/finish.py "$data/train" "$output/third" --sketch "$output/a/latest=0.95" "$output/b/latest=0.05" \
   --photo "$output/c1=0.35" "$output/d1=0.15" "$output/c2=0.3" "$output/second=0.2"
+
+# The fourth part, on the same CPU: each generator alone for an hour, on one core each. The scripts that ran differ from
+# these in their random numbers. The photo discriminator was that of c2, and the sketch discriminator came from 359 steps of
+# train_accelerate.py. The learning rate of the photos was that of a run of 1,300 steps at first, and the chroma and the
+# lower adversarial weight began at step 500. The first sketch run was planned for 3,000 steps and stopped at 500: without
+# losses at the full size, it drew a faint grid of two pixels. The second was planned for 2,000 steps up to step 450.
+photos "$output/third" e --steps 500 --adversarial-weight 2 --recolour 0.05 --chroma-weight 0
+photos "$output/third" e --steps 1200 --adversarial-weight 1.5
+sketches() {
+  python -m recipes.sketch_alone "$data" "$output/third" "$output/$1" --vgg16 "$vgg16" --discriminator "$judge" "${@:2}"
+}
+sketches f --steps 500 --adversarial-weight 1.5 --paired-weight 16 --line-weight 0 --stroke-weight 0
+sketches g --steps 1500 --adversarial-weight 2
+
+# The release: mostly the weights before, with some of these runs, more of the finest detail and less of a grid
+python recipes/finish.py "$data/train" "$output/embedded" --keep-skin \
+  --sketch "$output/third=0.75" "$output/f=0.15" "$output/g=0.1" --sketch-detail 0.45 --sketch-grid 0.45 \
+  --photo "$output/third=0.8" "$output/e=0.2" --photo-detail 0.4 --photo-grid 0.2
