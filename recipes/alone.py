@@ -60,11 +60,8 @@ def batches_of(config: TrainConfig) -> tuple[UnpairedBatches, list[str]]:
     photos, sketches = (Pictures(config.dataset.find(domain), side) for domain in ("photos", "sketches"))
     styles, numbers = find_styles(sketches.names, STYLES)
     partners = match_names(photos.names, sketches.names)
-    settings = config.zoom, True, config.recolour
-    batches = UnpairedBatches(
-        photos, sketches, config.image_size, config.batch_size, config.seed, partners, numbers, *settings
-    )
-    return batches, styles
+    drawn_from = photos, sketches, config.image_size, config.batch_size, config.seed
+    return UnpairedBatches(*drawn_from, partners, numbers, config.zoom, True, config.recolour), styles
 
 
 def settings(options: Options, **more: object) -> TrainConfig:

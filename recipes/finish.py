@@ -105,6 +105,7 @@ def sharpen(generator: Generator, pictures: Tensor, conditions: Tensor, own: flo
     """
     head, fold = generator.layers["head"], generator.fold
     seen: list[tuple[Tensor, Tensor]] = []
+    torch.manual_seed(0)
     hook = head.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0], output)))
     products, wanted = 0, 0
     for picture, condition in zip(pictures.split(1), conditions.split(1), strict=True):

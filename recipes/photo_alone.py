@@ -62,8 +62,8 @@ def portraits(config: TrainConfig, batches: UnpairedBatches) -> UnpairedBatches:
         read=lambda index: source.read(alone[index]),
     )
     photos = Pictures(kept, cache_size(round(config.image_size * CLOSE_UP[1])))
-    settings = batches.styles, CLOSE_UP, True, config.recolour
-    return UnpairedBatches(photos, sketches, config.image_size, BATCH, config.seed, None, *settings)
+    drawn_from = photos, sketches, config.image_size, BATCH, config.seed
+    return UnpairedBatches(*drawn_from, None, batches.styles, CLOSE_UP, True, config.recolour)
 
 
 def draw_few(drawn: Drawn, photos: list[str], share: float, find: Landmarks, rng: np.random.Generator) -> Tensor:
