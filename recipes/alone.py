@@ -1,6 +1,7 @@
 """What photo_alone.py and sketch_alone.py share: one generator of a release trained on pairs against a discriminator.
 
-A run that was stopped goes on with the same command.
+A run that was stopped goes on with the same command. Two runs, one of each, can train side by side: each then takes the
+average of the other's generator from time to time.
 """
 
 import csv
@@ -24,8 +25,11 @@ from cyclegan.networks import Generator, PatchDiscriminator
 from cyclegan.training.config import PRESETS, TrainConfig
 from cyclegan.training.state import load_state
 
+from .finish import grid
+
 STYLES = "style(?:(?P<fine>1)|(?P<bold>2)|(?P<soft>3))$"
-BATCH, RATE, DECAY_FROM, EMA, LOG_EVERY = 2, 1e-4, 0.4, 0.998, 20
+BATCH, RATE, DECAY_FROM, EMA, LOG_EVERY, FOLLOW_EVERY = 2, 1e-4, 0.4, 0.998, 20, 100
+STATE = "state.pt"
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,12 @@ class Options:
     """As for --perceptual-network."""
     discriminator: Path
     """A state of train_accelerate.py, to begin with its discriminator of this domain."""
+    partner: Path | None = None
+    """The folder of a run of the other generator, beside this one."""
     steps: int = 1800
     adversarial_weight: float = 1
+    cycle_weight: float = 10
+    grid_weight: float = 20
     save_every: int = 100
     seed: int = 5
 
@@ -69,6 +77,14 @@ def settings(options: Options, **more: object) -> TrainConfig:
     return TrainConfig(**PRESETS["released"] | given | more)
 
 
+def follow(partner: Path | None, step: int, generator: Generator) -> None:
+    """Take the average of the run beside this one, where there is one."""
+    if partner is not None and step % FOLLOW_EVERY == 0 and (partner / STATE).exists():
+        *_, average = torch.load(partner / STATE, weights_only=True)
+        weights = {name.removeprefix("module."): tensor for name, tensor in average.items()}
+        generator.load_state_dict({name: weights[name] for name in generator.state_dict()})
+
+
 def train(
     options: Options, generator: Generator, domain: str, styles: int, start: Callable[[int], Callable[[int], Made]]
 ) -> Generator:
@@ -88,7 +104,7 @@ def train(
     ]
     average = AveragedModel(generator, multi_avg_fn=get_ema_multi_avg_fn(EMA))
     options.out.mkdir(parents=True, exist_ok=True)
-    file, done = options.out / "state.pt", 0
+    file, done = options.out / STATE, 0
     states = *trained, *optimizers, average
     if file.exists():
         done, *saved = torch.load(file, weights_only=True)
@@ -105,7 +121,8 @@ def train(
         made = make(step)
         asked = () if made.styles is None else made.styles[1:]
         judged = options.adversarial_weight * least_squares(discriminator(made.fake, *asked), 1.0)
-        parts = {"adversarial": judged} | made.parts
+        faint = options.grid_weight * grid(made.fake, generator.fold).abs().mean()
+        parts = {"adversarial": judged, "grid": faint} | made.parts
         torch.stack([*parts.values()]).sum().backward()
         optimizers[0].step()
         optimizers[0].zero_grad()

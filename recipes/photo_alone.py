@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import tyro
+from piq import fsim
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, l1_loss, one_hot
 
@@ -25,7 +26,7 @@ from cyclegan.losses import likeness_loss, paired_loss, palette_loss, perceptual
 from cyclegan.training.config import TrainConfig
 from cyclegan.training.draws import draw
 
-from .alone import BATCH, Made, Options, batches_of, save, settings, train
+from .alone import BATCH, Made, Options, batches_of, follow, save, settings, train
 from .few_strokes import Landmarks, draw_face
 
 NEAR = 128  # pixels: a window that holds most of a face
@@ -44,6 +45,8 @@ class PhotoOptions(Options):
     likeness_weight: float = 6
     chroma_weight: float = 10
     """Of the differences between the colour channels, at half the size."""
+    fsim_weight: float = 6
+    """Of 1 - FSIM (Zhang et al. 2011) of the grey photos, at half the size."""
     recolour: float = 0.0
     few_strokes: float = 0.25
     """Share of the photos without a sketch that are drawn with few strokes."""
@@ -95,6 +98,12 @@ def chroma(photo: Tensor) -> Tensor:
     return avg_pool2d(photo[:, ::2] - photo[:, 1:2], 2)
 
 
+def unlike(made: Tensor, true: Tensor) -> Tensor:
+    """1 - FSIM at half the size. Noise below a level keeps its roots differentiable where a photo is even."""
+    halves = ((avg_pool2d(photo, 2).clamp(-1, 1) + 1) / 2 for photo in (made + torch.randn_like(made) / 255, true))
+    return 1 - fsim(*halves, data_range=1.0, chromatic=False)
+
+
 def main() -> None:
     options = tyro.cli(PhotoOptions)
     config = settings(options, line_sketches=0.3, recolour=options.recolour, zoom=(0.9, 1.25))
@@ -114,6 +123,7 @@ def main() -> None:
         )
 
         def make(step: int) -> Made:
+            follow(options.partner, step, sketch_generator)
             rng, batches = np.random.default_rng((options.seed, step)), kind(step)
             names = batches.photos.names if isinstance(batches.photos, Pictures) else []
 
@@ -125,10 +135,13 @@ def main() -> None:
             batch = batches.crop(drawn)
             style = one_hot(torch.randint(len(styles), (BATCH,)), len(styles)).float()
             sketch = draw_all(batch.sketch, sketch_generator(batch.photo, style), few, batch.paired)
+            style = torch.where(batch.paired[:, None], one_hot(batch.style, len(styles)), style)
             batch = batch._replace(sketch=sketch, paired=torch.ones(BATCH).bool())
             told = draw(batch, step, slice(0, BATCH), len(styles), config)
             as_drawn = (few & (torch.rand(BATCH) < 0.8))[:, None, None, None]  # most have been made rough enough
             fake = photo_generator(torch.where(as_drawn, sketch, told.sketch), told.conditions.palette)
+            rows = (~few).nonzero().squeeze(1)
+            drawn_back = (avg_pool2d(drawn, 2) for drawn in (sketch_generator(fake, style)[rows], sketch[rows]))
 
             made, true = fake, batch.photo
             if step % 2 == 0:  # at its full size
@@ -138,13 +151,14 @@ def main() -> None:
             parts = {
                 "paired": options.paired_weight * paired_loss(fake, batch.photo, torch.ones(BATCH)),
                 "perceptual": options.perceptual_weight * perceptual_loss(features, made, true, torch.arange(BATCH)),
+                "cycle": options.cycle_weight * l1_loss(*drawn_back) if len(rows) else fake.new_zeros(()),
+                "fsim": options.fsim_weight * unlike(fake, batch.photo),
                 "chroma": options.chroma_weight * l1_loss(chroma(fake), chroma(batch.photo)),
                 "palette": fake.new_zeros(()),
                 "likeness": fake.new_zeros(()),
             }
             if told.colours is not None:
                 parts["palette"] = config.palette_weight * palette_loss(fake, *told.colours)
-            rows = (~few).nonzero().squeeze(1)
             if batches is whole and len(rows):
                 parts["likeness"] = options.likeness_weight * likeness_loss(describe, fake[rows], batch.photo, rows)
             return Made(fake, batch.photo, parts)

@@ -5,7 +5,7 @@
 Pairs are compared at half the size, where a line that is drawn one pixel beside its partner still counts. At the full
 size, a sketch has to have as much line in each place as its partner, by the mean steps between neighbouring pixels, and
 strokes of the same kind, by the Gram matrices of features (Gatys et al. 2016, "Image Style Transfer Using Convolutional
-Neural Networks", Eq. 3 to 5). Every sketch has to be painted back into its photo, at half the size.
+Neural Networks", Eq. 3 to 5). Both cycles are compared at half the size.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from cyclegan.data.batches import Prefetch
 from cyclegan.evaluation.metrics import load_features
 from cyclegan.training.draws import draw
 
-from .alone import BATCH, Made, Options, batches_of, save, settings, train
+from .alone import BATCH, Made, Options, batches_of, follow, save, settings, train
 
 WHITE = 1.04  # makes the artists' paper white
 NEAR = 128  # pixels: a window in which strokes are compared
@@ -35,7 +35,6 @@ class SketchOptions(Options):
     """Train the sketch generator of a release alone, towards lines as firm as the artists'."""
 
     paired_weight: float = 8
-    cycle_weight: float = 10
     line_weight: float = 20
     stroke_weight: float = 2
 
@@ -72,15 +71,23 @@ def main() -> None:
         ahead = Prefetch(batches.read, ((number, slice(0, BATCH)) for number in range(done, options.steps)))
 
         def make(step: int) -> Made:
+            follow(options.partner, step, photo_generator)
             batch = batches.crop(next(ahead))
             real = (WHITE * (batch.sketch + 1) - 1).clamp(-1, 1)
             told = draw(batch._replace(sketch=real), step, slice(0, BATCH), len(styles), config)
             fake = sketch_generator(told.photo, told.conditions.style)
-            half, true = avg_pool2d(fake, 2), avg_pool2d(real, 2)
-            back = photo_generator(half, told.conditions.own_palette)
+            with torch.no_grad():
+                painted = photo_generator(told.sketch, told.conditions.palette)
+            cycles = (
+                (photo_generator(fake, told.conditions.own_palette), told.photo),
+                (sketch_generator(painted, told.conditions.own_style), real),
+            )
+            photo_cycle, sketch_cycle = (F.l1_loss(*(avg_pool2d(one, 2) for one in pair)) for pair in cycles)
+            halves = (avg_pool2d(picture, 2) for picture in (fake, real))
             parts = {
-                "paired": options.paired_weight * unlikeness(half, true, batch.paired),
-                "cycle": options.cycle_weight * F.l1_loss(back, avg_pool2d(batch.photo, 2)),
+                "paired": options.paired_weight * unlikeness(*halves, batch.paired),
+                "photo_cycle": options.cycle_weight * photo_cycle,
+                "sketch_cycle": options.cycle_weight * sketch_cycle,
             }
             pairs = batch.paired.nonzero().squeeze(1)
             share = len(pairs) / BATCH
