@@ -230,19 +230,16 @@ def fit_size(size: Size, side: int) -> int:
     return max((one for one in size if one <= ENLARGED * side), default=min(size))
 
 
-def best_sizes(target: str, size: int) -> tuple[int, ...]:
+def best_sizes(size: int) -> tuple[int, ...]:
     """Return the sizes of which `fit_size` is to choose if the user chooses none, in pixels.
 
-    Sketches gain from a larger size than that of training if the face has as many pixels, or else dark hair fades.
-    Photos get blotches.
+    Results gain from a larger size than that of training if the face has as many pixels.
 
     Args:
-        target: what is made, a `sketch` or a `photo`. size: the release's own.
+        size: the release's own.
     """
     sizes = tuple(round(one * size) for one in SIZES)
-    if target == "sketch" and sizes[-1] >= LARGE:
-        return tuple(one for one in sizes if one <= max(size, LARGE))
-    return (size,)
+    return tuple(one for one in sizes if one <= max(size, LARGE)) if sizes[-1] >= LARGE else (size,)
 
 
 def frame(image: Image.Image, framing: Framing, size: Size) -> list[Frame]:

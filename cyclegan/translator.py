@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import one_hot
+from torch.nn.functional import avg_pool2d, interpolate, one_hot
 
 from .devices import choose_device, choose_dtype
 from .directions import Direction
@@ -16,6 +16,9 @@ from .images import normalise, open_image, pad_to_multiple, to_tensor
 from .networks import Generator
 from .palette import ChoiceError, make_palette, read_palette
 from .release import WeightsError
+
+LARGE = 1.75  # times the working size, from which on a picture is also converted at half its size
+FORMS = 2  # pixels of that half: what is larger is taken from it
 
 
 class Translator:
@@ -86,16 +89,26 @@ class Translator:
     def translate(self, generator: Generator, pictures: Tensor, condition: Tensor | None = None) -> Tensor:
         """Run one of the two generators: (B, 3, H, W) -> (B, 3, H, W), both in [-1, 1], for any H and W.
 
+        A generator sees too little of a face that is much larger than those of its training, and paints hair as skin.
+        So a large picture is also converted at half its size. All but the finest detail is taken from there (as the
+        levels of a Laplacian pyramid are, Burt & Adelson 1983, https://doi.org/10.1109/TCOM.1983.1095851).
+
         The result is on this pipeline's device and in its dtype.
 
         Args:
             condition: (B, conditions) or (1, conditions), from `style_condition` or `palette_condition`.
         """
-        height, width = pictures.shape[-2:]
-        pictures = pad_to_multiple(pictures.to(self.device), generator.multiple).to(self.dtype)
+        height, width = shape = pictures.shape[-2:]
+        pictures = pictures.to(self.device)
         if condition is not None:
             condition = condition.to(self.device, self.dtype)
-        return self._engines[generator](pictures, condition)[..., :height, :width]
+        padded = pad_to_multiple(pictures, generator.multiple).to(self.dtype)
+        made = self._engines[generator](padded, condition)[..., :height, :width]
+        if min(shape) < LARGE * self.image_size:
+            return made
+        half = self.translate(generator, _reduce(pictures, 2), condition)
+        change = _reduce(half, FORMS) - _reduce(made, 2 * FORMS)
+        return (made + interpolate(change, shape, mode="bilinear")).clamp(-1, 1)
 
     def style_condition(self, style: str | None) -> Tensor | None:
         """What `translate` is to be given for a style: (1, styles).
@@ -126,3 +139,8 @@ class Translator:
             read = read_palette(normalise(to_tensor(face.image))[None])
             palette = torch.where(palette[..., 3:] > 0, palette, read)
         return palette.flatten(1)
+
+
+def _reduce(pictures: Tensor, factor: int) -> Tensor:
+    """The means of squares of so many pixels; those at the right and below may have fewer."""
+    return avg_pool2d(pictures, factor, ceil_mode=True)

@@ -219,12 +219,15 @@ def test_both_ways_are_converted_as_in_python(
 ) -> None:
     server: Server = request.getfixturevalue(host)
     pipe: Any = FaceSketchPipeline.from_pretrained(release, device="cpu")
-    picture(3, (32, 32)).save(tmp_path / "mine.png")
-    page = visit(context, server.url)
-    for direction in DIRECTIONS:
-        made = give(page, direction, tmp_path / "mine.png")
-        with pytest.warns(UserWarning, match="No face"):
-            assert difference(made, getattr(pipe, direction)(picture(3, (32, 32)), framing="face")) < 0.004
+    for side in (32, 64):  # the working size, and twice that
+        mine = picture(3, (side, side))
+        mine.save(tmp_path / "mine.png")
+        page = visit(context, server.url)
+        page.locator("select.size").select_option(str(side))
+        for direction in DIRECTIONS:
+            made = give(page, direction, tmp_path / "mine.png")
+            with pytest.warns(UserWarning, match="No face"):
+                assert difference(made, getattr(pipe, direction)(mine, framing="face", size=side)) < 0.005
     threads = page.locator("select.engine option").all_inner_texts()
     assert len(threads) == (2 if host == "isolated" and (os.cpu_count() or 1) > 1 else 1)
     page.locator("#sketch_to_photo .back").click()

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from torch.nn.functional import avg_pool2d
 
 from cyclegan import FaceSketchPipeline
-from cyclegan.images import ImageError
+from cyclegan.images import ImageError, normalise, pad_to_multiple, to_tensor
 from cyclegan.networks import Generator
 from cyclegan.release import WeightsError
 
@@ -58,6 +59,24 @@ def test_padding_does_not_show() -> None:
     longer = np.pad(np.asarray(image), ((0, 3), (0, 0), (0, 0)), "reflect")
     wanted = pipe.photo_to_sketch(Image.fromarray(longer)).crop((0, 0, 32, 45))
     assert made.tobytes() == wanted.tobytes()
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (128, 64), (63, 70), (150, 131)])
+def test_a_large_picture_has_the_forms_of_one_half_as_large(height: int, width: int) -> None:
+    pictures = normalise(to_tensor(picture(0, (width, height))))[None]
+    half = avg_pool2d(pictures, 2, ceil_mode=True)
+    made, smaller = (pipe.translate(pipe.photo_generator, given) for given in (pictures, half))
+    assert made.shape == pictures.shape
+    assert made.abs().max() <= 1
+    alone = pipe.photo_generator(pad_to_multiple(pictures, pipe.photo_generator.multiple))[..., :height, :width]
+    cells = (made, 4), (alone, 4), (smaller, 2)
+    forms, before, wanted = (avg_pool2d(one, cell, ceil_mode=True) for one, cell in cells)
+    assert (forms - wanted).abs().mean() < 0.7 * (before - wanted).abs().mean()
+
+
+def test_a_picture_of_up_to_one_and_a_half_times_the_working_size_is_converted_once() -> None:
+    pictures = normalise(to_tensor(picture(0, (48, 52))))[None]
+    assert torch.equal(pipe.translate(pipe.photo_generator, pictures), pipe.photo_generator(pictures))
 
 
 def test_saved_and_loaded_it_gives_the_same_pictures(release: Path) -> None:

@@ -174,9 +174,9 @@ shutter.onclick = alone(async (name) => {
     await wait(1000);
     if (!stream) return;
   }
-  // Sketches gain from a larger size if the camera shows the face large enough; photos get blotches in it
+  // A larger size pays if the camera shows the face large enough
   const pixels = square[2] * Math.min(video.videoWidth, video.videoHeight);
-  const size = target() === "sketch" && 1.5 * pixels >= LARGE ? LARGE : made.width;
+  const size = 1.5 * pixels >= LARGE ? LARGE : made.width;
   const taken = size > made.width ? await convertOne(direction(), paint(await look()), { style: styled(), size }) : made;
   keep(await toBlob(large(taken)), `${name}.png`);
 });

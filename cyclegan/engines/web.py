@@ -78,7 +78,7 @@ def export_web(pipe: FaceSketchPipeline, out: Path, runtime: Path | None = None)
                 "graph": pack(draft.read_bytes(), folder, f"models/{direction}-webgpu"),
                 "multiple": generator.multiple,
                 "conditions": generator.conditions,
-                "sizes": best_sizes(direction.target, pipe.image_size),
+                "sizes": best_sizes(pipe.image_size),
                 "about": {name: getattr(generator, name) for name in ABOUT},
             }
             draft.unlink()

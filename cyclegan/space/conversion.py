@@ -57,14 +57,14 @@ def look(direction: Direction, first: Any = None, like: Any = None) -> dict[str,
     return {part: colours.get(part) or None for part in PARTS} | {"like": read_upload(like)[0] if like else None}
 
 
-def possible_sizes(models: Models, direction: Direction, name: str, factor: float) -> tuple[int, ...]:
+def possible_sizes(models: Models, name: str, factor: float) -> tuple[int, ...]:
     """Return what the shorter side of a result may have, in pixels; of several sizes, the face's own pixels decide.
 
     Args:
         factor: one of SIZES, or anything else for the best.
     """
     size = models.release(name).image_size
-    return (round(factor * size),) if factor in SIZES else best_sizes(direction.target, size)
+    return (round(factor * size),) if factor in SIZES else best_sizes(size)
 
 
 def convert_upload(
@@ -80,7 +80,7 @@ def convert_upload(
         ImageError, ChoiceError, WeightsError: whatever the visitor is to be told.
     """
     picture, stem = read_upload(sent)
-    sizes = possible_sizes(models, direction, name, factor)
+    sizes = possible_sizes(models, name, factor)
     # All faces are looked for, since the visitor may choose another one
     own = own.get("square") if isinstance(own, dict) else own
     frames = choose(picture, "faces" if framing in ("face", "pasted") else framing, own, sizes)
@@ -153,7 +153,7 @@ def convert_files(
         The name of each result, and the files of what was given and made; the zip file of the results, if there are
         any; how many were converted; and a sentence for each that was not.
     """
-    sizes = possible_sizes(models, direction, name, factor)
+    sizes = possible_sizes(models, name, factor)
     looks = {"style": style} if style and direction.target == "sketch" else {}
     pictures = list_pictures(map(Path, files))
     problems = [f"Only the first {MAX_BATCH} pictures were converted."] if len(pictures) > MAX_BATCH else []

@@ -13,7 +13,7 @@ from .serving import Models
 
 def offer_device(models: Models, direction: Direction) -> gr.HTML:
     """Build the choice, which shows when the app has made its page for the device."""
-    sizes = possible_sizes(models, direction, models.first, 0)
+    sizes = possible_sizes(models, models.first, 0)
     return component(
         "here", "words", "engine", direction=direction, first=models.first, sizes=sizes, usual=models.image_size
     )

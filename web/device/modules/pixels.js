@@ -54,7 +54,7 @@ export const crop = ({ width, channels, data }, left, top, wide, high) => {
 const share = (count) => Math.trunc(Math.fround(2 ** 24 / count));
 
 // Every fx x fy pixels become their mean; at the right and below there may be fewer
-const reduce = (given, fx, fy) => {
+export const reduce = (given, fx, fy) => {
   if (fx === 1 && fy === 1) return given;
   const { width, height, channels, data } = given;
   const made = picture(Math.ceil(width / fx), Math.ceil(height / fy), channels);

@@ -4,7 +4,7 @@ import { Crew } from "./crew.js";
 import { frame, LARGEST, SEARCHED, shrink, turnBack } from "./faces.js";
 import { load, Problem } from "./files.js";
 import { readPalette } from "./palette.js";
-import { fromImage, paste, picture, resize, sheet, toImage } from "./pixels.js";
+import { fromImage, LINEAR, paste, picture, reduce, resize, sheet, toImage } from "./pixels.js";
 import { prepare } from "./prepare.js";
 
 let ort, crew, release, base, engine;
@@ -117,11 +117,24 @@ const pixels = ({ data, dims }, width, height) => {
 
 const white = ({ width, height }) => picture(width, height, 3, new Uint8ClampedArray(3 * width * height).fill(255));
 
-const run = async (direction, image, condition) => {
+const translate = async (direction, image, condition) => {
   const { multiple, conditions } = release.directions[direction];
   const { values, shape } = tensor(image, multiple);
   const given = conditions ? Float32Array.from({ length: conditions }, (_, at) => condition?.[at] ?? 0) : null;
   return pixels(await (await network(direction))(values, shape, given), image.width, image.height);
+};
+
+// A large picture is also converted at half its size, from which all but the finest detail is taken: as in cyclegan/translator.py
+const LARGE = 1.75;
+const FORMS = 2;
+const run = async (direction, image, condition) => {
+  const made = await translate(direction, image, condition);
+  const { width, height } = image;
+  if (Math.min(width, height) < LARGE * release.image_size) return made;
+  const half = await run(direction, reduce(image, 2, 2), condition);
+  const [wanted, found] = [reduce(half, FORMS, FORMS), reduce(made, 2 * FORMS, 2 * FORMS)].map((one) => resize(one, width, height, LINEAR).data);
+  for (let at = 0; at < made.data.length; at++) made.data[at] += wanted[at] - found[at];
+  return made;
 };
 
 // ImageData, or a bitmap, which is closed -> a picture; a bitmap is drawn at width x height
