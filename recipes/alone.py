@@ -8,10 +8,11 @@ import csv
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d, l1_loss
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tyro.conf import Positional
 
@@ -77,6 +78,11 @@ def settings(options: Options, **more: object) -> TrainConfig:
     return TrainConfig(**PRESETS["released"] | given | more)
 
 
+def difference_at_half(one: Tensor, other: Tensor) -> Tensor:
+    """L1 at half the size."""
+    return l1_loss(avg_pool2d(one, 2), avg_pool2d(other, 2))
+
+
 def follow(partner: Path | None, step: int, generator: Generator) -> None:
     """Take the average of the run beside this one, where there is one."""
     if partner is not None and step % FOLLOW_EVERY == 0 and (partner / STATE).exists():
@@ -88,7 +94,7 @@ def follow(partner: Path | None, step: int, generator: Generator) -> None:
 def train(
     options: Options, generator: Generator, domain: str, styles: int, start: Callable[[int], Callable[[int], Made]]
 ) -> Generator:
-    """Train a generator, and return its average.
+    """Train a generator, and return it with the average of its weights.
 
     Args:
         domain: of what it makes: sketch, or photo. styles: those that the discriminator tells apart.
@@ -105,7 +111,7 @@ def train(
     average = AveragedModel(generator, multi_avg_fn=get_ema_multi_avg_fn(EMA))
     options.out.mkdir(parents=True, exist_ok=True)
     file, done = options.out / STATE, 0
-    states = *trained, *optimizers, average
+    states: list[Any] = [*trained, *optimizers, average]
     if file.exists():
         done, *saved = torch.load(file, weights_only=True)
         for part, state in zip(states, saved, strict=True):
@@ -139,7 +145,8 @@ def train(
         if (step + 1) % options.save_every == 0 or step + 1 == options.steps:
             with atomic(file) as written:
                 torch.save((step + 1, *(part.state_dict() for part in states)), written)
-    return average.module
+    generator.load_state_dict(average.module.state_dict())
+    return generator
 
 
 def _log(file: Path, row: dict[str, float]) -> None:

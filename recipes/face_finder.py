@@ -21,6 +21,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, IterableDataset
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -64,7 +65,7 @@ class Scenes(IterableDataset):
                 )  # fmt: skip
             clear = all(math.dist((x, y), other[:2]) > 0.6 * (side + other[2]) for other in squares)
             if clear and 0 <= x < width and 0 <= y < height:
-                number = rng.integers(len(self.faces))
+                number = int(rng.integers(len(self.faces)))
                 squares.append(self.lay(rng, scene, number, x, y, side, tilt))
         return photograph(rng, scene), squares
 
@@ -231,12 +232,10 @@ def main(
     torch.set_num_threads(1)
     loader = iter(DataLoader(Scenes(faces, backgrounds), batch, num_workers=1, prefetch_factor=4))
     finder = FaceFinder().to(memory_format=torch.channels_last)
-    torch.nn.init.constant_(finder.head[-1].bias[:1], -4.0)
+    torch.nn.init.constant_(finder.head.get_submodule("1").get_parameter("bias")[:1], -4.0)
     if start_from:
         finder.load_state_dict({name: tensor.float() for name, tensor in load_file(start_from).items()}, strict=False)
-    average = torch.optim.swa_utils.AveragedModel(
-        finder, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.998), use_buffers=True
-    )
+    average = AveragedModel(finder, multi_avg_fn=get_ema_multi_avg_fn(0.998), use_buffers=True)
     optimizer = torch.optim.AdamW(finder.parameters(), 3e-3, weight_decay=1e-3)
     start, step, shown = time.monotonic(), 0, np.zeros(2)
     while (done := (time.monotonic() - start) / 60 / minutes) < 1:
@@ -254,12 +253,12 @@ def main(
             print(f"{step} steps, {done:.0%}: centres {shown[0] / 100:.3f}, values {shown[1] / 100:.3f}", flush=True)
             shown[:] = 0
         if step % 500 == 0 or done > 0.999:
-            write(average.module, out)
-    write(average.module, out)
+            write(average, out)
+    write(average, out)
 
 
-def write(finder: FaceFinder, out: Path) -> None:
-    tensors = {name: tensor for name, tensor in finder.state_dict().items() if "num_batches" not in name}
+def write(average: AveragedModel, out: Path) -> None:
+    tensors = {name: tensor for name, tensor in average.module.state_dict().items() if "num_batches" not in name}
     save_file({name: tensor.half().contiguous() for name, tensor in tensors.items()}, out)
 
 

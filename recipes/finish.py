@@ -11,6 +11,7 @@
 """
 
 import argparse
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cyclegan import FaceSketchPipeline
+from cyclegan.directions import Direction
 from cyclegan.images import crop_square, normalise, open_image, to_tensor
 from cyclegan.networks import Generator
 from cyclegan.palette import SKINS, make_palette, read_palette
@@ -30,14 +32,14 @@ EXAMPLES = 36  # pictures that the last convolution learns from
 PLACES = 4096  # of each
 
 
-def mean(shares: list[str], direction: str) -> tuple[Generator, FaceSketchPipeline]:
+def mean(shares: list[str], direction: Direction) -> tuple[Generator, FaceSketchPipeline]:
     """Average the generators of a direction; each is written RELEASE=SHARE."""
-    total: dict[str, Tensor] = {}
+    total: dict[str, Tensor] = defaultdict(lambda: torch.zeros(()))
     for item in shares:
         release, share = item.rsplit("=", 1)
         pipe = FaceSketchPipeline.from_pretrained(release, device="cpu", dtype="float32")
         for name, tensor in pipe.generators[direction].state_dict().items():
-            total[name] = total.get(name, 0) + float(share) * tensor
+            total[name] = total[name] + float(share) * tensor
     generator = pipe.generators[direction]
     generator.load_state_dict(total)
     return generator, pipe
@@ -69,8 +71,8 @@ def main() -> None:
     parser.add_argument("--keep-skin", action="store_true")
     args = parser.parse_args()
 
-    sketch_generator, pipe = mean(args.sketch, "photo_to_sketch")
-    photo_generator, _ = mean(args.photo, "sketch_to_photo")
+    sketch_generator, pipe = mean(args.sketch, Direction.PHOTO_TO_SKETCH)
+    photo_generator, _ = mean(args.photo, Direction.SKETCH_TO_PHOTO)
     photos, sketches = (examples(args.data / domain, EXAMPLES, pipe.image_size) for domain in ("photos", "sketches"))
     if args.sketch_detail or args.sketch_grid:
         styles = torch.eye(sketch_generator.conditions).repeat(EXAMPLES, 1)[:EXAMPLES]
@@ -107,7 +109,7 @@ def sharpen(generator: Generator, pictures: Tensor, conditions: Tensor, own: flo
     seen: list[tuple[Tensor, Tensor]] = []
     torch.manual_seed(0)
     hook = head.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0], output)))
-    products, wanted = 0, 0
+    products = wanted = torch.zeros(())
     for picture, condition in zip(pictures.split(1), conditions.split(1), strict=True):
         generator(picture, condition)
         features, result = seen.pop()

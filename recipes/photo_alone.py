@@ -26,7 +26,7 @@ from cyclegan.losses import likeness_loss, paired_loss, palette_loss, perceptual
 from cyclegan.training.config import TrainConfig
 from cyclegan.training.draws import draw
 
-from .alone import BATCH, Made, Options, batches_of, follow, save, settings, train
+from .alone import BATCH, Made, Options, batches_of, difference_at_half, follow, save, settings, train
 from .few_strokes import Landmarks, draw_face
 
 NEAR = 128  # pixels: a window that holds most of a face
@@ -100,8 +100,9 @@ def chroma(photo: Tensor) -> Tensor:
 
 def unlike(made: Tensor, true: Tensor) -> Tensor:
     """1 - FSIM at half the size. Noise below a level keeps its roots differentiable where a photo is even."""
-    halves = ((avg_pool2d(photo, 2).clamp(-1, 1) + 1) / 2 for photo in (made + torch.randn_like(made) / 255, true))
-    return 1 - fsim(*halves, data_range=1.0, chromatic=False)
+    noisy = made + torch.randn_like(made) / 255
+    made, true = ((avg_pool2d(photo, 2).clamp(-1, 1) + 1) / 2 for photo in (noisy, true))
+    return 1 - fsim(made, true, data_range=1.0, chromatic=False)
 
 
 def main() -> None:
@@ -141,21 +142,22 @@ def main() -> None:
             as_drawn = (few & (torch.rand(BATCH) < 0.8))[:, None, None, None]  # most have been made rough enough
             fake = photo_generator(torch.where(as_drawn, sketch, told.sketch), told.conditions.palette)
             rows = (~few).nonzero().squeeze(1)
-            drawn_back = (avg_pool2d(drawn, 2) for drawn in (sketch_generator(fake, style)[rows], sketch[rows]))
+            again = sketch_generator(fake, style)
 
             made, true = fake, batch.photo
             if step % 2 == 0:  # at its full size
                 top, left = (int(corner) for corner in torch.randint(40, 89, (2,)))
                 window = ..., slice(top, top + NEAR), slice(left, left + NEAR)
                 made, true = (interpolate(photo[window], scale_factor=2) for photo in (made, true))
+            none = fake.new_zeros(())
             parts = {
                 "paired": options.paired_weight * paired_loss(fake, batch.photo, torch.ones(BATCH)),
                 "perceptual": options.perceptual_weight * perceptual_loss(features, made, true, torch.arange(BATCH)),
-                "cycle": options.cycle_weight * l1_loss(*drawn_back) if len(rows) else fake.new_zeros(()),
+                "cycle": options.cycle_weight * difference_at_half(again[rows], sketch[rows]) if len(rows) else none,
                 "fsim": options.fsim_weight * unlike(fake, batch.photo),
                 "chroma": options.chroma_weight * l1_loss(chroma(fake), chroma(batch.photo)),
-                "palette": fake.new_zeros(()),
-                "likeness": fake.new_zeros(()),
+                "palette": none,
+                "likeness": none,
             }
             if told.colours is not None:
                 parts["palette"] = config.palette_weight * palette_loss(fake, *told.colours)

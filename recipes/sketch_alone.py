@@ -23,7 +23,7 @@ from cyclegan.data.batches import Prefetch
 from cyclegan.evaluation.metrics import load_features
 from cyclegan.training.draws import draw
 
-from .alone import BATCH, Made, Options, batches_of, follow, save, settings, train
+from .alone import BATCH, Made, Options, batches_of, difference_at_half, follow, save, settings, train
 
 WHITE = 1.04  # makes the artists' paper white
 NEAR = 128  # pixels: a window in which strokes are compared
@@ -78,16 +78,12 @@ def main() -> None:
             fake = sketch_generator(told.photo, told.conditions.style)
             with torch.no_grad():
                 painted = photo_generator(told.sketch, told.conditions.palette)
-            cycles = (
-                (photo_generator(fake, told.conditions.own_palette), told.photo),
-                (sketch_generator(painted, told.conditions.own_style), real),
-            )
-            photo_cycle, sketch_cycle = (F.l1_loss(*(avg_pool2d(one, 2) for one in pair)) for pair in cycles)
-            halves = (avg_pool2d(picture, 2) for picture in (fake, real))
+            photo_again = photo_generator(fake, told.conditions.own_palette)
+            sketch_again = sketch_generator(painted, told.conditions.own_style)
             parts = {
-                "paired": options.paired_weight * unlikeness(*halves, batch.paired),
-                "photo_cycle": options.cycle_weight * photo_cycle,
-                "sketch_cycle": options.cycle_weight * sketch_cycle,
+                "paired": options.paired_weight * unlikeness(avg_pool2d(fake, 2), avg_pool2d(real, 2), batch.paired),
+                "photo_cycle": options.cycle_weight * difference_at_half(photo_again, told.photo),
+                "sketch_cycle": options.cycle_weight * difference_at_half(sketch_again, real),
             }
             pairs = batch.paired.nonzero().squeeze(1)
             share = len(pairs) / BATCH

@@ -1,0 +1,1 @@
+"""How the embedded weights and the face finder were made."""
