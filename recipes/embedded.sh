@@ -85,8 +85,9 @@ judge=$output/judge/states/step-00000200.safetensors
 photos() {
   python -m recipes.photo_alone "$data" "$1" "$output/$2" --vgg16 "$vgg16" --face "$face" --discriminator "$judge" "${@:3}"
 }
+alone=(--cycle-weight 0 --grid-weight 0 --fsim-weight 0)  # losses that came later
 third() {
-  photos "$output/second" "$@" --chroma-weight 0
+  photos "$output/second" "$@" --chroma-weight 0 "${alone[@]}"
 }
 third c1 --seed 5 --steps 1250 --paired-weight 16 --perceptual-weight 4 --recolour 0.08 --few-strokes 0.35 &
 third d1 --seed 6 --steps 1250 --paired-weight 24 --perceptual-weight 3 --recolour 0.15 --few-strokes 0.35 &
@@ -102,15 +103,27 @@ python recipes/finish.py "$data/train" "$output/third" --sketch "$output/a/lates
 # train_accelerate.py. The learning rate of the photos was that of a run of 1,300 steps at first, and the chroma and the
 # lower adversarial weight began at step 500. The first sketch run was planned for 3,000 steps and stopped at 500: without
 # losses at the full size, it drew a faint grid of two pixels. The second was planned for 2,000 steps up to step 450.
-photos "$output/third" e --steps 500 --adversarial-weight 2 --recolour 0.05 --chroma-weight 0
-photos "$output/third" e --steps 1200 --adversarial-weight 1.5
+# The photo's cycle was painted from the sketch at half the size, and the sketch's cycle was not compared.
+photos "$output/third" e --steps 500 --adversarial-weight 2 --recolour 0.05 --chroma-weight 0 "${alone[@]}"
+photos "$output/third" e --steps 1200 --adversarial-weight 1.5 "${alone[@]}"
 sketches() {
-  python -m recipes.sketch_alone "$data" "$output/third" "$output/$1" --vgg16 "$vgg16" --discriminator "$judge" "${@:2}"
+  python -m recipes.sketch_alone "$data" "$1" "$output/$2" --vgg16 "$vgg16" --discriminator "$judge" "${@:3}"
 }
-sketches f --steps 500 --adversarial-weight 1.5 --paired-weight 16 --line-weight 0 --stroke-weight 0
-sketches g --steps 1500 --adversarial-weight 2
+old=(sketches "$output/third")
+"${old[@]}" f --steps 500 --adversarial-weight 1.5 --paired-weight 16 --line-weight 0 --stroke-weight 0 --grid-weight 0
+"${old[@]}" g --steps 1500 --adversarial-weight 2 --grid-weight 0
 
-# The release: mostly the weights before, with some of these runs, more of the finest detail and less of a grid
+# The fifth part, on such a CPU without bf16: both generators side by side, one core each, for an hour and a quarter, each
+# with the other's average. Both discriminators came from those 359 steps.
+python recipes/finish.py "$data/train" "$output/fourth" --keep-skin \
+  --sketch "$output/third=0.5" "$output/f=0.15" "$output/g=0.35" --photo "$output/third=0.7" "$output/e=0.3"
+sketches "$output/fourth" h --partner "$output/i" --steps 1150 --seed 21 --adversarial-weight 2 &
+beside=(photos "$output/fourth" i --partner "$output/h" --seed 22 --adversarial-weight 1.5 --likeness-weight 10 --recolour 0.05)
+"${beside[@]}" --steps 400
+"${beside[@]}" --steps 1150 --fsim-weight 15  # the learning rates of the first 400 steps were those of this run
+wait
+
+# The release: mostly these runs, with some of the weights before, more of the finest detail in photos and less of a grid
 python recipes/finish.py "$data/train" "$output/embedded" --keep-skin \
-  --sketch "$output/third=0.75" "$output/f=0.15" "$output/g=0.1" --sketch-detail 0.45 --sketch-grid 0.45 \
-  --photo "$output/third=0.8" "$output/e=0.2" --photo-detail 0.4 --photo-grid 0.2
+  --sketch "$output/h=0.7" "$output/third=0.15" "$output/f=0.15" --sketch-grid 0.3 \
+  --photo "$output/i=0.8" "$output/third=0.2" --photo-detail 0.5 --drawn-detail 0.1
