@@ -2,8 +2,8 @@
 
     python -m recipes.photo_alone DATA RELEASE OUT --vgg16 vgg16.safetensors --face face.onnx --discriminator STATE
 
-Without cycles and without the sketch generator's losses, a step takes half as long as one of train_accelerate.py. Some
-of the drawings are made of few strokes, see few_strokes.py, and two in five steps look at portraits close up.
+Every photo has to be drawn back into its drawing, at half the size. Some of the drawings are made of few strokes, see
+few_strokes.py, and two in five steps look at portraits close up.
 """
 
 from collections.abc import Callable
