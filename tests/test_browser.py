@@ -17,7 +17,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from conftest import ROOT, picture
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, TimeoutError, expect, sync_playwright
 
 from benchmarks.live import COUNT, film, find_chromium
 from benchmarks.visit import SHIFTS, shifted
@@ -101,6 +101,13 @@ def result_that(page: Page, fits: Callable[[Image.Image], bool]) -> Image.Image:
 
 def alike(wanted: Image.Image, made: Image.Image) -> bool:
     return made.size == wanted.size and np.abs(np.asarray(made, float) - np.asarray(wanted, float)).mean() < 1
+
+
+def take_screenshot(page: Page, path: Path) -> None:
+    try:
+        page.screenshot(path=path, full_page=True, timeout=10_000)
+    except TimeoutError:  # now and then a busy Chromium paints no frame for it
+        page.screenshot(path=path, full_page=True)
 
 
 def choose_embedded_weights(page: Page) -> None:
@@ -582,7 +589,7 @@ def test_every_page_fits_the_screen_and_names_its_controls(
             if tab == "Live":
                 page.get_by_role("button", name="Start the camera").click()
                 page.wait_for_function("document.querySelector('.rate').textContent")
-            page.screenshot(path=SCREENSHOTS / f"{name}-{tab.lower().replace(' ', '-')}.png", full_page=True)
+            take_screenshot(page, SCREENSHOTS / f"{name}-{tab.lower().replace(' ', '-')}.png")
             assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
             if tab in ("Draw", "Live"):
                 page.evaluate("scrollTo(0, 0)")
