@@ -29,6 +29,8 @@ README = """# Face photo ↔ sketch without torch
 
 Weights: {source}. The input `picture` and the output `result` are RGB, float32 in [-1, 1], (batch, 3, height, width).
 The working size is {size} x {size}. Both sides of another size must be multiples of {multiple}, at least {least}.
+Larger faces get blotches. The Python package therefore also converts a much larger picture at half its size, and takes
+all but the finest detail from there: see `Translator.translate`.
 
 ```python
 import numpy as np, {runtime}
