@@ -48,6 +48,7 @@ class Options:
     """The folder of a run of the other generator, beside this one."""
     steps: int = 1800
     adversarial_weight: float = 1
+    paired_weight: float = 8
     cycle_weight: float = 10
     grid_weight: float = 20
     save_every: int = 100

@@ -40,7 +40,6 @@ class PhotoOptions(Options):
 
     face: Path = Path("face.onnx")
     """As for --likeness-network."""
-    paired_weight: float = 8
     perceptual_weight: float = 6
     likeness_weight: float = 6
     chroma_weight: float = 10

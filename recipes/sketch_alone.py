@@ -34,7 +34,6 @@ PLACE = 16  # pixels: the side of a place in which lines are counted
 class SketchOptions(Options):
     """Train the sketch generator of a release alone, towards lines as firm as the artists'."""
 
-    paired_weight: float = 8
     line_weight: float = 20
     stroke_weight: float = 2
 

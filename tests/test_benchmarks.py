@@ -162,16 +162,8 @@ def test_the_flags_of_a_recipe_exist(recipe: str) -> None:
     of_training = {field.name.replace("_", "-") for field in fields(TrainConfig)}
     evaluating = {"weights", "true-style", "own-palette", "json"}
     converting = {"to", "framing", "prepare", "size", "style", "out"}
-    finishing = {
-        "sketch",
-        "photo",
-        "sketch-detail",
-        "photo-detail",
-        "drawn-detail",
-        "sketch-grid",
-        "photo-grid",
-        "keep-skin",
-    }
+    finishing = {"sketch", "photo", "sketch-detail", "photo-detail", "drawn-detail", "sketch-grid", "photo-grid"}
+    finishing |= {"keep-skin"}
     alone = {"vgg16", "face", "discriminator", "few-strokes", "steps", "adversarial-weight", "chroma-weight"}
     alone |= {"line-weight", "stroke-weight", "grid-weight", "fsim-weight", "cycle-weight", "partner"}
     assert flags <= of_training | evaluating | converting | finishing | alone | {"batch"}
