@@ -1,14 +1,14 @@
 """Draw faces of few strokes, as a finger or a child draws them, from the landmarks of photos."""
 
 import math
-from importlib.util import find_spec
-from pathlib import Path
 
 import dlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor
+
+from cyclegan.evaluation.identity import find_models
 
 Points = NDArray[np.floating]
 # dlib's 68 landmarks
@@ -23,11 +23,8 @@ class Landmarks:
     """Finds the landmarks of framed faces, once for each name."""
 
     def __init__(self) -> None:
-        package = find_spec("face_recognition_models")
-        assert package and package.submodule_search_locations
-        models = Path(package.submodule_search_locations[0], "models")
         self._detect = dlib.get_frontal_face_detector()
-        self._find = dlib.shape_predictor(str(models / "shape_predictor_68_face_landmarks.dat"))
+        self._find = dlib.shape_predictor(str(find_models() / "shape_predictor_68_face_landmarks.dat"))
         self._known: dict[str, Points] = {}
 
     def __call__(self, name: str, photo: Tensor) -> Points:

@@ -1,6 +1,6 @@
 """Train the photo generator of a release alone: the release itself draws the photos that have no sketch.
 
-    python -m recipes.photo_alone DATA RELEASE OUT --vgg16 vgg16.safetensors --face face.onnx --discriminator STATE
+    python -m recipes.photo_alone DATA RELEASE OUT --vgg16 vgg16.safetensors --discriminator STATE --face face.onnx
 
 Every photo has to be drawn back into its drawing, at half the size. Some of the drawings are made of few strokes, see
 few_strokes.py, and two in five steps look at portraits close up.
@@ -21,13 +21,14 @@ from cyclegan import FaceSketchPipeline
 from cyclegan.data.augmentation import ROUGH_NUMBERS, roughen
 from cyclegan.data.batches import Drawn, Prefetch, UnpairedBatches, cache_size
 from cyclegan.data.cache import Pictures
-from cyclegan.evaluation.metrics import load_face_network, load_features
-from cyclegan.losses import likeness_loss, paired_loss, palette_loss, perceptual_loss
+from cyclegan.evaluation.metrics import load_features
+from cyclegan.losses import paired_loss, palette_loss, perceptual_loss
 from cyclegan.training.config import TrainConfig
 from cyclegan.training.draws import draw
 
 from .alone import BATCH, Made, Options, batches_of, difference_at_half, follow, save, settings, train
 from .few_strokes import Landmarks, draw_face
+from .likeness import Likeness
 
 NEAR = 128  # pixels: a window that holds most of a face
 CLOSE_UP = (1.2, 1.9)  # the zoom of portraits, which have more pixels than the photos with a sketch
@@ -38,8 +39,8 @@ CLOSE_UPS = (1, 3)  # these of every five steps
 class PhotoOptions(Options):
     """Train the photo generator of a release alone, on pairs."""
 
-    face: Path = Path("face.onnx")
-    """As for --likeness-network."""
+    face: tuple[Path, ...] = ()
+    """Face recognition networks, see likeness.py."""
     perceptual_weight: float = 6
     likeness_weight: float = 6
     chroma_weight: float = 10
@@ -111,7 +112,7 @@ def main() -> None:
     close = portraits(config, whole)
     pipe = FaceSketchPipeline.from_pretrained(options.release, device="cpu", dtype="float32")
     sketch_generator, photo_generator = pipe.sketch_generator.requires_grad_(False), pipe.photo_generator
-    features, describe, find = load_features(options.vgg16), load_face_network(str(options.face)), Landmarks()
+    features, unlike_person, find = load_features(options.vgg16), Likeness(options.face), Landmarks()
 
     def kind(step: int) -> UnpairedBatches:
         return close if step % 5 in CLOSE_UPS else whole
@@ -161,7 +162,7 @@ def main() -> None:
             if told.colours is not None:
                 parts["palette"] = config.palette_weight * palette_loss(fake, *told.colours)
             if batches is whole and len(rows):
-                parts["likeness"] = options.likeness_weight * likeness_loss(describe, fake[rows], batch.photo, rows)
+                parts["likeness"] = options.likeness_weight * unlike_person(fake[rows], batch.photo[rows])
             return Made(fake, batch.photo, parts)
 
         return make

@@ -24,6 +24,14 @@ SEARCHED = 256  # pixels: the least side of a picture in which dlib's detector i
 LANDMARKS, DESCRIPTOR = "shape_predictor_5_face_landmarks.dat", "dlib_face_recognition_resnet_model_v1.dat"
 
 
+def find_models() -> Path:
+    """The folder with dlib's networks."""
+    package = find_spec("face_recognition_models")  # importing it needs a module that setuptools dropped
+    if package is None or not package.submodule_search_locations:
+        raise ModuleNotFoundError("", name="face_recognition_models")
+    return Path(package.submodule_search_locations[0], "models")
+
+
 class Identity:
     """Compares pictures with the true photos of the same people.
 
@@ -44,10 +52,7 @@ class Identity:
         with extra("identity", "--identity", DataError):
             import dlib
 
-            package = find_spec("face_recognition_models")  # importing it needs a module that setuptools dropped
-            if package is None or not package.submodule_search_locations:
-                raise ModuleNotFoundError("", name="face_recognition_models")
-        models = Path(package.submodule_search_locations[0], "models")
+            models = find_models()
         self._detect = dlib.get_frontal_face_detector()
         self._describe = dlib.face_recognition_model_v1(str(models / DESCRIPTOR))
         find_landmarks = dlib.shape_predictor(str(models / LANDMARKS))
