@@ -1,9 +1,9 @@
 #!/bin/bash
-# How the embedded weights came from those without styles: recipes/embedded.sh DATA VGG16 START FACE [OUTPUT]
+# How the embedded weights came from those without styles: recipes/embedded.sh DATA VGG16 START FACE DLIB OTHER [OUTPUT]
 #
 # DATA is a data set as in docs/data.md whose sketches are named as FS2K's are, VGG16 a safetensors file with the names
-# of torchvision's tensors, START the release without styles that docs/training.md makes, and FACE a face recognition
-# network as --likeness-network takes it. The first part ran on a CPU. It ends with a mean of weights from three places
+# of torchvision's tensors, START the release without styles that docs/training.md makes, and FACE, DLIB and OTHER face
+# recognition networks in ONNX: one as --likeness-network takes it, dlib's, and a third one. The first part ran on a CPU. It ends with a mean of weights from three places
 # of the training (model soups, Wortsman et al. 2022), whose skin recipes/finish.py corrects. The first place lies half-way
 # between START, which gets the maps from a style and from a palette a quarter stronger, and step 5,100. The second part
 # ran on a GPU and starts from that mean. The third part ran on a CPU again.
@@ -12,7 +12,7 @@
 # to step 771, strangers' colours were asked for in their own light, not darker or lighter. The run was stopped by hand
 # at about step 930 for a lower learning rate. Float32, one core of an AMD EPYC (Zen 3) that other work shared.
 set -euo pipefail
-data=$1 vgg16=$2 start=$3 face=$4 output=${5:-runs/styles}
+data=$1 vgg16=$2 start=$3 face=$4 dlib=$5 other=$6 output=${7:-runs/styles}
 
 train() {
   accelerate launch train_accelerate.py --data "$data" --output "$output" --start-from "$start" \
@@ -123,7 +123,27 @@ beside=(photos "$output/fourth" i --partner "$output/h" --seed 22 --adversarial-
 "${beside[@]}" --steps 1150 --fsim-weight 15  # the learning rates of the first 400 steps were those of this run
 wait
 
-# The release: mostly these runs, with some of the weights before, more of the finest detail in photos and less of a grid
-python recipes/finish.py "$data/train" "$output/embedded" --keep-skin \
+# Until here, the face network saw the whole picture. The release of 27 November: mostly these runs, with some of the
+# weights before, more of the finest detail in photos and less of a grid
+python recipes/finish.py "$data/train" "$output/fifth" --keep-skin \
   --sketch "$output/h=0.7" "$output/third=0.15" "$output/f=0.15" --sketch-grid 0.3 \
   --photo "$output/i=0.8" "$output/third=0.2" --photo-detail 0.5 --drawn-detail 0.1
+
+# The sixth part, on the same CPU: the photo generator goes on for the sake of the person. Its learning rates are those of
+# runs of 2,000 steps up to step 1,500, then of 2,300, from 1,900 on of 2,500, from 2,500 on of 3,600 and from 2,600 on of
+# 3,400. Spots of a wrong colour count from step 1,900 on. Beside it, the sketch generator trained from the same start again.
+cp -r "$output/i" "$output/k"
+sketches "$output/fourth" j --partner "$output/i" --steps 1500 --seed 23 --adversarial-weight 2 --cycle-weight 20 &
+person() {
+  photos "$output/fourth" k --partner "$output/j" --seed 22 --adversarial-weight 1.5 --recolour 0.05 --face "$dlib" "$@"
+}
+person --steps 1500 --likeness-weight 8 --fsim-weight 15
+person "$other" --steps 2500 --likeness-weight 10 --fsim-weight 15
+person "$other" --steps 2600 --likeness-weight 20 --fsim-weight 12 --cycle-weight 25
+person "$other" --steps 3000 --likeness-weight 20 --fsim-weight 12 --cycle-weight 25 --paired-weight 12
+wait
+
+# The release: mostly these runs
+python recipes/finish.py "$data/train" "$output/embedded" --keep-skin \
+  --sketch "$output/j=0.7" "$output/third=0.15" "$output/f=0.15" --sketch-grid 0.2 \
+  --photo "$output/k=0.85" "$output/third=0.15" --photo-detail 0.4 --drawn-detail 0.1

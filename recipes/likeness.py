@@ -1,6 +1,6 @@
 """Is it still that person? Face recognition networks judge the faces of a batch, cut out as dlib does for its own."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import dlib
@@ -19,7 +19,7 @@ Points = NDArray[np.floating]
 # Where dlib puts the corners of the eyes and the base of the nose: shares of the side (get_face_chip_details)
 PLACES = np.array([[0.8596, 0.2135], [0.6461, 0.229], [0.1206, 0.2137], [0.3341, 0.2291], [0.4901, 0.6278]])
 PADDING = 0.25
-SHAKE = 0.015  # of the side, so that no single pixel counts
+SHAKE = 0.015  # in training, so that no single pixel counts
 
 
 class Likeness:
@@ -44,22 +44,30 @@ class Likeness:
         Args:
             made, photos: (B, 3, S, S) in [-1, 1].
         """
+        total = made.new_zeros(())
+        for seen, known in self.describe(made, photos, SHAKE):
+            total = total + (seen - known).norm(dim=1).sum() / len(made)
+        return total
+
+    def describe(self, made: Tensor, photos: Tensor, shake: float = 0.0) -> Iterator[tuple[Tensor, Tensor]]:
+        """What each network says of the faces made and of the true ones, (N, D) both, for the N photos with a face.
+
+        Args:
+            made, photos: (B, 3, S, S) in [-1, 1]. shake: how far the faces are moved, as a share of their side.
+        """
         maps: dict[int, Tensor] = {}
         for row, photo in enumerate(photos):
             landmarks = self._landmarks(photo)
             if landmarks is not None:
-                shaken = PLACES + SHAKE * torch.randn(PLACES.shape).numpy()
-                maps[row] = similarity((shaken + PADDING) / (1 + 2 * PADDING), landmarks)
-        total = made.new_zeros(())
+                places = PLACES + shake * torch.randn(PLACES.shape).numpy()
+                maps[row] = similarity((places + PADDING) / (1 + 2 * PADDING), landmarks)
         if not maps:
-            return total
+            return
         rows, where = [*maps], torch.stack([*maps.values()])
-        for describe, side in self._networks:
+        for network, side in self._networks:
             with torch.no_grad():
-                known = describe(cut_out(photos[rows], where, side))
-            distance = (describe(cut_out(made[rows], where, side)) - known).norm(dim=1)
-            total = total + distance.sum() / len(made)
-        return total
+                known = network(cut_out(photos[rows], where, side))
+            yield network(cut_out(made[rows], where, side)), known
 
     def _landmarks(self, photo: Tensor) -> Points | None:
         pixels = np.ascontiguousarray(denormalise(photo).permute(1, 2, 0).numpy())

@@ -15,7 +15,7 @@ import torch
 import tyro
 from piq import fsim
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, interpolate, l1_loss, one_hot
+from torch.nn.functional import avg_pool2d, interpolate, one_hot
 
 from cyclegan import FaceSketchPipeline
 from cyclegan.data.augmentation import ROUGH_NUMBERS, roughen
@@ -31,6 +31,7 @@ from .few_strokes import Landmarks, draw_face
 from .likeness import Likeness
 
 NEAR = 128  # pixels: a window that holds most of a face
+SPOTS = 4  # how much more a small spot of a wrong colour counts than a faint tint
 CLOSE_UP = (1.2, 1.9)  # the zoom of portraits, which have more pixels than the photos with a sketch
 CLOSE_UPS = (1, 3)  # these of every five steps
 
@@ -44,7 +45,7 @@ class PhotoOptions(Options):
     perceptual_weight: float = 6
     likeness_weight: float = 6
     chroma_weight: float = 10
-    """Of the differences between the colour channels, at half the size."""
+    """Of the differences between the colour channels, see off_colour."""
     fsim_weight: float = 6
     """Of 1 - FSIM (Zhang et al. 2011) of the grey photos, at half the size."""
     recolour: float = 0.0
@@ -93,9 +94,11 @@ def draw_all(sketch: Tensor, made: Tensor, few: Tensor, paired: Tensor) -> Tenso
     return torch.where(rows[0], torch.minimum(strokes, around), torch.where(rows[1], sketch, made))
 
 
-def chroma(photo: Tensor) -> Tensor:
-    """Red and blue less green, at half the size: (B, 2, H / 2, W / 2)."""
-    return avg_pool2d(photo[:, ::2] - photo[:, 1:2], 2)
+def off_colour(made: Tensor, true: Tensor) -> Tensor:
+    """L1 and SPOTS times the squares of red and blue less green, at half the size."""
+    red, green, blue = avg_pool2d(made - true, 2).unbind(1)
+    difference = torch.stack([red - green, blue - green])
+    return (difference.abs() + SPOTS * difference.square()).mean()
 
 
 def unlike(made: Tensor, true: Tensor) -> Tensor:
@@ -155,7 +158,7 @@ def main() -> None:
                 "perceptual": options.perceptual_weight * perceptual_loss(features, made, true, torch.arange(BATCH)),
                 "cycle": options.cycle_weight * difference_at_half(again[rows], sketch[rows]) if len(rows) else none,
                 "fsim": options.fsim_weight * unlike(fake, batch.photo),
-                "chroma": options.chroma_weight * l1_loss(chroma(fake), chroma(batch.photo)),
+                "chroma": options.chroma_weight * off_colour(fake, batch.photo),
                 "palette": none,
                 "likeness": none,
             }
