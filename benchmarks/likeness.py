@@ -18,6 +18,8 @@ from cyclegan.evaluation.pairs import load_pairs
 from cyclegan.images import normalise
 from recipes.likeness import Likeness
 
+SIZE = 256  # pixels: the working size of the embedded weights
+
 
 def measure(data: Positional[Path], face: tuple[Path, ...], releases: tuple[str, ...]) -> None:
     """Print the mean cosine of the descriptors of a person, and how often the right one of all photos is the nearest.
@@ -27,8 +29,7 @@ def measure(data: Positional[Path], face: tuple[Path, ...], releases: tuple[str,
         face: networks in ONNX: faces, (N, 3, S, S) in [-1, 1] -> (N, D).
     """
     files = [(data / "photos" / sketch.name, sketch) for sketch in find_images(data / "sketches")]
-    likeness, size = Likeness(face), 256
-    pairs = load_pairs(files, size)
+    likeness, pairs = Likeness(face), load_pairs(files, SIZE)
     photos, sketches = normalise(pairs.photos), normalise(pairs.sketches)
     pictures = {"the sketches": sketches}
     for release in releases:

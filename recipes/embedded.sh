@@ -3,10 +3,12 @@
 #
 # DATA is a data set as in docs/data.md whose sketches are named as FS2K's are, VGG16 a safetensors file with the names
 # of torchvision's tensors, START the release without styles that docs/training.md makes, and FACE, DLIB and OTHER face
-# recognition networks in ONNX: one as --likeness-network takes it, dlib's, and a third one. The first part ran on a CPU. It ends with a mean of weights from three places
-# of the training (model soups, Wortsman et al. 2022), whose skin recipes/finish.py corrects. The first place lies half-way
-# between START, which gets the maps from a style and from a palette a quarter stronger, and step 5,100. The second part
-# ran on a GPU and starts from that mean. The third part ran on a CPU again.
+# recognition networks in ONNX: one as --likeness-network takes it, dlib's, and a third one.
+#
+# The first part ran on a CPU. It ends with a mean of weights from three places of the training (model soups, Wortsman et
+# al. 2022), whose skin recipes/finish.py corrects. The first place lies half-way between START, which gets the maps from
+# a style and from a palette a quarter stronger, and step 5,100. The second part ran on a GPU and starts from that mean.
+# The third part ran on a CPU again.
 #
 # The first 415 steps ran an older script: it asked for colours only in squares that showed nearly the whole face. Up
 # to step 771, strangers' colours were asked for in their own light, not darker or lighter. The run was stopped by hand
