@@ -1,7 +1,6 @@
 """The networks of CycleGAN (Zhu et al. 2017, https://arxiv.org/abs/1703.10593, section 7.2 of the appendix)."""
 
-import itertools
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -23,6 +22,8 @@ def initialise(module: nn.Module) -> None:
 
 # Factors and summands of a layer's channels, two (B, C)
 Change = tuple[Tensor, Tensor]
+Changes = Sequence[Change | None]  # of each layer
+FORMS = 2  # pixels of a half: what is larger is taken from it
 
 
 class ConditionalNorm(nn.InstanceNorm2d):
@@ -146,25 +147,53 @@ class Generator(nn.Module):
             self.condition = nn.Linear(conditions, 2 * sum(self.changed), bias=False)
             nn.init.zeros_(self.condition.weight)
 
-    def forward(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
+    def forward(self, image: Tensor, condition: Tensor | None = None, large: bool = False) -> Tensor:
+        """Args: large: the faces are about twice as large as those of the training; see `_large`."""
         change = self._changes(image, condition)
-        stem = self.layers["stem"](F.pixel_unshuffle(image, self.fold), next(change))
-        down = self.layers["down1"](stem, next(change))
-        x = self.layers["down2"](down, next(change))
-        for i in range(self.blocks):
-            x = self.layers[f"block{i + 1}"](x, next(change), next(change))
-        x = self.layers["up1"](x, next(change))
-        x = self.layers["up2"](x + down if self.compact else x, next(change))
-        x = self.layers["head"](x + stem if self.compact else x)
-        return torch.tanh(F.pixel_shuffle(x, self.fold)).expand(-1, 3, -1, -1)
+        return self._large(image, change) if large else self._translate(image, change)[0]
 
-    def _changes(self, image: Tensor, condition: Tensor | None) -> Iterator[Change | None]:
+    def _translate(self, image: Tensor, change: Changes, features: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The result, and what the residual blocks made, unless it is given: (B, 4 width, h/4, w/4)."""
+        layers, inner, (up1, up2) = self.layers, iter(change[2:-2]), change[-2:]
+        stem = layers["stem"](F.pixel_unshuffle(image, self.fold), change[0])
+        down = layers["down1"](stem, change[1])
+        if features is None:
+            features = layers["down2"](down, next(inner))
+            for i in range(self.blocks):
+                features = layers[f"block{i + 1}"](features, next(inner), next(inner))
+        x = layers["up1"](features, up1)
+        x = layers["up2"](x + down if self.compact else x, up2)
+        x = layers["head"](x + stem if self.compact else x)
+        return torch.tanh(F.pixel_shuffle(x, self.fold)).expand(-1, 3, -1, -1), features
+
+    def _large(self, image: Tensor, change: Changes) -> Tensor:
+        """Translate the picture at half its size as well; H and W are multiples of 2 `multiple`.
+
+        The residual blocks see too little of a large face, and paint hair as skin. So the forms come from the half. In
+        a compact generator, whose finest features do not go through the blocks, the blocks see only the half.
+        """
+        half, features = self._translate(F.avg_pool2d(image, 2), change)
+        doubled = F.interpolate(features, scale_factor=2.0) if self.compact else None
+        made, _ = self._translate(image, change, doubled)
+        return take_forms(made, half)
+
+    def _changes(self, image: Tensor, condition: Tensor | None) -> Changes:
         if condition is None:
-            return itertools.repeat(None)
+            return [None] * len(self.changed)
         # One condition for all pictures becomes one each. ONNX would leave out an `expand`, but not a sum
         values = self.condition(condition + image.new_zeros(image.shape[0], 1))  # (B, 2 sum(changed))
         factors, summands = values.chunk(2, 1)
-        return zip((1 + factors).split(self.changed, 1), summands.split(self.changed, 1), strict=True)
+        return list(zip((1 + factors).split(self.changed, 1), summands.split(self.changed, 1), strict=True))
+
+
+def take_forms(made: Tensor, half: Tensor) -> Tensor:
+    """Take all but the finest detail of a picture from another one of half its size, (B, 3, H, W) and (B, 3, H/2, W/2).
+
+    H and W are multiples of 4. This is how the levels of a Laplacian pyramid are joined (Burt & Adelson 1983,
+    https://doi.org/10.1109/TCOM.1983.1095851).
+    """
+    change = F.avg_pool2d(half, FORMS) - F.avg_pool2d(made, 2 * FORMS)
+    return (made + F.interpolate(change, scale_factor=2.0 * FORMS, mode="bilinear")).clamp(-1, 1)
 
 
 class PatchDiscriminator(nn.Module):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, interpolate, one_hot
+from torch.nn.functional import avg_pool2d, one_hot
 
 from .devices import choose_device, choose_dtype
 from .directions import Direction
@@ -13,12 +13,11 @@ from .engines.build import Engine, EngineError, build
 from .engines.choose import choose, choose_apart
 from .faces import frame
 from .images import normalise, open_image, pad_to_multiple, to_tensor
-from .networks import Generator
+from .networks import Generator, take_forms
 from .palette import ChoiceError, make_palette, read_palette
 from .release import WeightsError
 
 LARGE = 1.75  # times the working size, from which on a picture is also converted at half its size
-FORMS = 2  # pixels of that half: what is larger is taken from it
 
 
 class Translator:
@@ -89,26 +88,28 @@ class Translator:
     def translate(self, generator: Generator, pictures: Tensor, condition: Tensor | None = None) -> Tensor:
         """Run one of the two generators: (B, 3, H, W) -> (B, 3, H, W), both in [-1, 1], for any H and W.
 
-        A generator sees too little of a face that is much larger than those of its training, and paints hair as skin.
-        So a large picture is also converted at half its size. All but the finest detail is taken from there (as the
-        levels of a Laplacian pyramid are, Burt & Adelson 1983, https://doi.org/10.1109/TCOM.1983.1095851).
+        A picture that is much larger than those of the training is also converted at half its size, down to one that is
+        not: see `Generator`.
 
         The result is on this pipeline's device and in its dtype.
 
         Args:
             condition: (B, conditions) or (1, conditions), from `style_condition` or `palette_condition`.
         """
-        height, width = shape = pictures.shape[-2:]
-        pictures = pictures.to(self.device)
+        height, width = pictures.shape[-2:]
+        scale = 1
+        while min(height, width) >= LARGE * scale * self.image_size:
+            scale *= 2
         if condition is not None:
             condition = condition.to(self.device, self.dtype)
-        padded = pad_to_multiple(pictures, generator.multiple).to(self.dtype)
-        made = self._engines[generator](padded, condition)[..., :height, :width]
-        if min(shape) < LARGE * self.image_size:
+        padded = pad_to_multiple(pictures.to(self.device), scale * generator.multiple).to(self.dtype)
+        return self._translate(generator, padded, condition, scale)[..., :height, :width]
+
+    def _translate(self, generator: Generator, pictures: Tensor, condition: Tensor | None, scale: int) -> Tensor:
+        made = self._engines[generator](pictures, condition, scale > 1)
+        if scale <= 2:
             return made
-        half = self.translate(generator, _reduce(pictures, 2), condition)
-        change = _reduce(half, FORMS) - _reduce(made, 2 * FORMS)
-        return (made + interpolate(change, shape, mode="bilinear")).clamp(-1, 1)
+        return take_forms(made, self._translate(generator, avg_pool2d(pictures, 2), condition, scale // 2))
 
     def style_condition(self, style: str | None) -> Tensor | None:
         """What `translate` is to be given for a style: (1, styles).
@@ -139,8 +140,3 @@ class Translator:
             read = read_palette(normalise(to_tensor(face.image))[None])
             palette = torch.where(palette[..., 3:] > 0, palette, read)
         return palette.flatten(1)
-
-
-def _reduce(pictures: Tensor, factor: int) -> Tensor:
-    """The means of squares of so many pixels; those at the right and below may have fewer."""
-    return avg_pool2d(pictures, factor, ceil_mode=True)

@@ -85,7 +85,9 @@ def test_engines_take_conditions(name: str, compact: bool) -> None:
     images = torch.rand(2, 3, 32, 32) * 2 - 1
     with torch.inference_mode():
         for condition in (None, torch.eye(3)[:2], torch.eye(3)[2:]):
-            torch.testing.assert_close(engine(images, condition), generator(images, condition), atol=0.02, rtol=0)
+            for large in (False, True):
+                made, wanted = (network(images, condition, large) for network in (engine, generator))
+                torch.testing.assert_close(made, wanted, atol=0.02, rtol=0)
 
 
 def test_an_exported_file_does_without_its_condition(tmp_path: Path) -> None:

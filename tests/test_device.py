@@ -22,6 +22,8 @@ from PIL import Image, ImageFilter
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 from test_faces import scene
 from test_prepare import SPOILED, image_of
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from benchmarks.browser import Server, serving
 from benchmarks.live import film, find_chromium
@@ -32,7 +34,7 @@ from cyclegan.engines.web import ABOUT, export_web, fetch_runtime, tensors
 from cyclegan.engines.webgpu import write_graph
 from cyclegan.faces import SEARCHED, WEIGHTS, cut, find_faces, fit_size, fit_square, frame, load_finder
 from cyclegan.images import normalise, to_tensor
-from cyclegan.networks import Generator
+from cyclegan.networks import Generator, take_forms
 from cyclegan.palette import read_palette
 from cyclegan.space.conversion import paste, sheet
 
@@ -70,6 +72,30 @@ def test_a_graph_for_webgpu_is_its_generator(tmp_path: Path, name: str) -> None:
             assert (engine(pictures) - GENERATORS[name](pictures)).abs().max() < 1e-4
 
 
+@pytest.mark.parametrize("name", GENERATORS)
+@torch.inference_mode()
+def test_a_graph_for_large_pictures_is_its_generator(tmp_path: Path, name: str) -> None:
+    generator, path = GENERATORS[name], tmp_path / "graph.onnx"
+    write_graph(generator, path, large=True)
+    session = pytest.importorskip("onnxruntime").InferenceSession(path)
+    for shape in SHAPES:
+        picture, half = large(shape)
+        feeds = {"picture": picture.numpy(), "half": half.numpy()}
+        if generator.conditions:
+            feeds["condition"] = np.zeros((1, generator.conditions), np.float32)
+        results = session.run(["result", "half_result"], feeds)
+        made, small = (torch.from_numpy(one) for one in results)
+        assert (small - generator(half)).abs().max() < 1e-4
+        assert (take_forms(made, small) - generator(picture, large=True)).abs().max() < 1e-4
+
+
+def large(shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """A picture of twice a shape, and its half."""
+    height, width = shape
+    picture = sample(1, 256)[..., : 2 * height, : 2 * width].contiguous()
+    return picture, avg_pool2d(picture, 2)
+
+
 # A worker computes networks on several threads: each has a file of safetensors and pictures, the numbers as base64
 CREW = """async ({ threads, fused, networks }) => {
   const code = `
@@ -82,8 +108,9 @@ CREW = """async ({ threads, fused, networks }) => {
       if (!fused) WebAssembly.validate = (bytes) => times++ > 0 && validate(bytes);
       const crew = await Crew.start(threads);
       const loaded = networks.map(({ file, about }) => crew.load(decode(file), about));
-      postMessage(networks.map(({ tasks }, at) => tasks.map(({ values, shape, condition }) =>
-        encode(crew.run(loaded[at], new Float32Array(decode(values)), shape, condition).data))));
+      postMessage(networks.map(({ tasks }, at) => tasks.map(({ values, shapes, condition }) =>
+        crew.run(loaded[at], values.map((one) => new Float32Array(decode(one))), shapes, condition)
+          .map(({ data }) => encode(data)))));
     };`;
   const worker = new Worker(URL.createObjectURL(new Blob([code], { type: "text/javascript" })), { type: "module" });
   worker.postMessage({ threads, fused, networks });
@@ -94,32 +121,54 @@ CREW = """async ({ threads, fused, networks }) => {
 }"""
 
 
+def encode(content: Any) -> str:
+    return base64.b64encode(content).decode()
+
+
+def tasks(inputs: list[list[Tensor]], condition: list[float] | None = None) -> list[dict[str, Any]]:
+    """What the crew is given: for each task a picture, or a large one's half and then itself."""
+    return [
+        {
+            "values": [encode(one.numpy()) for one in pictures],
+            "shapes": [one.shape[2:] for one in pictures],
+            "condition": condition,
+        }
+        for pictures in inputs
+    ]
+
+
 @pytest.mark.parametrize(("threads", "fused"), [(1, True), (3, True), (1, False)], ids=["one", "three", "unfused"])
 @torch.inference_mode()
 def test_the_threads_of_the_page_compute_what_torch_does(
     browser: Browser, isolated: Server, threads: int, fused: bool
 ) -> None:
-    encode = lambda content: base64.b64encode(content).decode()  # noqa: E731
     networks, wanted = [], []
     for generator in GENERATORS.values():
         given = [0.5, 0, -1] if generator.conditions else None
+        condition = given and torch.tensor([given])
         pictures = [sample(1, 128)[..., :height, :width].contiguous() for height, width in SHAPES]
-        tasks = [{"values": encode(one.numpy()), "shape": one.shape[2:], "condition": given} for one in pictures]
+        inputs = [[one] for one in pictures] + [[*reversed(large(shape))] for shape in SHAPES]
         about = {name: getattr(generator, name) for name in ABOUT}
-        networks.append({"file": encode(tensors(generator)), "about": about, "tasks": tasks})
-        wanted.append([generator(one, given and torch.tensor([given])) for one in pictures])
+        networks.append({"file": encode(tensors(generator)), "about": about, "tasks": tasks(inputs, given)})
+        wanted.append([[generator(one, condition)] for one in pictures])
+        wanted[-1] += [
+            [generator(half, condition), generator(one, condition, True)] for half, one in inputs[len(SHAPES) :]
+        ]
     searched = torch.randn(1, 1, SEARCHED, SEARCHED, generator=torch.Generator().manual_seed(0))
-    task = {"values": encode(searched.numpy()), "shape": searched.shape[2:]}
-    networks.append({"file": encode(WEIGHTS.read_bytes()), "tasks": [task]})
-    wanted.append([load_finder()(searched)])
+    networks.append({"file": encode(WEIGHTS.read_bytes()), "tasks": tasks([[searched]])})
+    wanted.append([[load_finder()(searched)]])
     with browser.new_context(bypass_csp=True) as context:
         page = context.new_page()
         page.goto(f"{isolated.url}release.json")
         made = page.evaluate(CREW, {"threads": threads, "fused": fused, "networks": networks})
-    for results, truth in zip(made, wanted, strict=True):
-        for result, true in zip(results, truth, strict=True):
-            values = np.frombuffer(base64.b64decode(result), np.float32).reshape(true.shape)
-            assert np.abs(values - true.numpy()).max() < 1e-4
+    for network, truths in zip(made, wanted, strict=True):
+        for texts, truth in zip(network, truths, strict=True):
+            decoded = (np.frombuffer(bytearray(base64.b64decode(text)), np.float32) for text in texts)
+            found = [torch.from_numpy(values).view_as(true) for values, true in zip(decoded, truth, strict=True)]
+            if len(found) == 2:
+                found[1] = take_forms(found[1], found[0])
+            for one, true in zip(found, truth, strict=True):
+                assert (one - true).abs().max() < 1e-4
 
 
 @pytest.fixture(scope="module")

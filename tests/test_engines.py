@@ -46,14 +46,16 @@ def start(name: str, generator: Generator) -> Engine:
         pytest.skip(str(error))
 
 
+@pytest.mark.parametrize("large", [False, True])
 @pytest.mark.parametrize("name", ENGINES)
-def test_an_engine_gives_the_pictures_of_torch(name: str, generator: Generator) -> None:
+def test_an_engine_gives_the_pictures_of_torch(name: str, large: bool, generator: Generator) -> None:
     engine = start(name, generator)
     sizes = ((1, 32, 32), (3, 24, 40), (2, 28, 36))  # the last with an odd number of rows in the middle
-    for batch, height, width in sizes[: 1 if name == "compile" else 3]:  # which compiles half a minute for each
+    for batch, *sides in sizes[: 1 if name == "compile" else 3]:  # which compiles half a minute for each
+        height, width = (side * (2 if large else 1) for side in sides)
         pictures = torch.cat([sample(batch, height), sample(batch, height)], -1)[..., :width]
         with torch.inference_mode():
-            made, exact = engine(pictures), generator(pictures)
+            made, exact = engine(pictures, None, large), generator(pictures, None, large)
         assert made.dtype == torch.float32
         assert made.shape == exact.shape
         assert (made - exact).abs().mean() <= LIMITS.get(name, 0.02)

@@ -1,6 +1,7 @@
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, interpolate
 from torch.utils.flop_counter import FlopCounterMode
 
 from cyclegan.networks import Generator, PatchDiscriminator
@@ -49,6 +50,25 @@ def test_only_a_compact_generator_sees_how_bright_a_picture_is() -> None:
     for compact in (False, True):
         generator = Generator(4, 1, compact=compact)
         assert torch.allclose(generator(dark), generator(dark + 0.5), atol=1e-4) is not compact
+
+
+@pytest.mark.parametrize("compact", [False, True])
+def test_a_large_picture_takes_its_forms_from_its_half(compact: bool) -> None:
+    generator = Generator(4, 2, upsample="resize", compact=compact).eval()
+    for weight in generator.parameters():
+        nn.init.normal_(weight, 0, 0.1)
+    picture = torch.rand(2, 3, 64, 48) * 2 - 1
+    half = generator(avg_pool2d(picture, 2))
+    seen: list[Tensor] = []
+    generator.layers["block2"].register_forward_hook(lambda _, inputs, output: seen.append(output))
+    made = generator(picture, large=True)
+    sides = [tuple(one.shape[2:]) for one in seen]
+    assert sides == ([(4, 3)] if compact else [(8, 6), (16, 12)])
+    assert made.shape == picture.shape
+    assert made.abs().max() <= 1
+    forms, before, wanted = (avg_pool2d(one, cell) for one, cell in ((made, 4), (generator(picture), 4), (half, 2)))
+    assert (forms - wanted).abs().mean() < 0.7 * (before - wanted).abs().mean()
+    assert (made - interpolate(half, scale_factor=2)).abs().mean() > 0.05  # and its detail from itself
 
 
 def test_a_wrong_choice_is_named() -> None:

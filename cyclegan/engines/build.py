@@ -1,8 +1,8 @@
 """How a generator runs fastest on the processor at hand.
 
-An engine is a function: (B, 3, H, W) float32 in [-1, 1], and perhaps a condition -> (B, 3, H, W), where H, W and the
-condition are what the generator takes. All but `torch` run the generator as `rewrite` makes it, and all but torch's an
-ONNX file, which is made once and kept in the user's cache.
+An engine is called as the generator is, with (B, 3, H, W) float32 in [-1, 1], perhaps a condition, and whether the
+pictures are large. All but `torch` run the generator as `rewrite` makes it, and all but torch's an ONNX file, which is
+made once and kept in the user's cache. What large pictures need is made when the first one comes.
 """
 
 import copy
@@ -11,6 +11,7 @@ import hashlib
 import inspect
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal, get_args
 
 import torch
@@ -24,7 +25,7 @@ from ..networks import Generator
 from .onnx import quantise, sample, to_onnx
 from .rewrite import rewrite
 
-Engine = Callable[..., Tensor]  # called with the pictures, and a condition or None
+Engine = Callable[..., Tensor]
 EngineName = Literal["torch", "torch-bf16", "compile", "openvino", "openvino-bf16", "openvino-int8", "onnxruntime"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
 MADE = "The files that an engine is made of"
@@ -53,43 +54,48 @@ def build(name: str, generator: Generator, size: int) -> Engine:
         raise EngineError(f"The engine {name} needs a processor with bfloat16 instructions, which this one lacks.")
     if name == "torch":
         return generator
-    winograd = not generator.compact and name != "openvino-int8"  # where it pays, and nothing is rounded to 8 bits
+    pays = not generator.compact and name != "openvino-int8"  # Winograd, where nothing is rounded to 8 bits
+    one_by_one = Lock()
+
+    @functools.cache
+    def start(large: bool, winograd: bool) -> Engine:
+        return _start(name, rewrite(generator, winograd), large, size)
+
+    def run(pictures: Tensor, condition: Tensor | None = None, large: bool = False) -> Tensor:
+        even = pictures.shape[2] % ((4 if large else 2) * generator.multiple) == 0
+        with one_by_one:
+            network = start(large, pays and even)
+        return network(pictures, condition)
+
     with extra("int8" if name == "openvino-int8" else "fast", f"The engine {name}", EngineError):
-        fast = _start(name, rewrite(generator, winograd), size)
-    if not winograd:
-        return fast
-    other = functools.cache(lambda: _start(name, rewrite(generator, False), size))
-
-    def run(pictures: Tensor, condition: Tensor | None = None) -> Tensor:
-        engine = other() if pictures.shape[2] % (2 * generator.multiple) else fast
-        return engine(pictures, condition)
-
+        start(False, pays)
     return run
 
 
-def _start(name: str, network: Generator, size: int) -> Engine:
+def _start(name: str, network: Generator, large: bool, size: int) -> Engine:
+    size = size * 2 if large else size
     match name:
         case "torch-bf16":
-            return _torch(network, torch.bfloat16)
+            return _torch(network, large, torch.bfloat16)
         case "compile":
-            return torch.compile(_torch(network, torch.bfloat16 if has_bf16() else torch.float32))
+            return torch.compile(_torch(network, large, torch.bfloat16 if has_bf16() else torch.float32))
         case "onnxruntime":
-            return run_onnxruntime(_onnx(network))
+            return run_onnxruntime(_onnx(network, large))
         case "openvino":
-            return run_openvino(_onnx(network), size=size)
+            return run_openvino(_onnx(network, large), size=size)
         case "openvino-bf16":
-            return run_openvino(_onnx(network), "bf16", size)
+            return run_openvino(_onnx(network, large), "bf16", size)
         case _:
-            return run_openvino(_int8(network, size), "bf16" if has_bf16() else "f32", size)
+            return run_openvino(_int8(network, large, size), "bf16" if has_bf16() else "f32", size)
 
 
-def _torch(generator: Generator, dtype: torch.dtype) -> Engine:
+def _torch(generator: Generator, large: bool, dtype: torch.dtype) -> Engine:
     network = copy.deepcopy(generator).to(dtype).to(memory_format=torch.channels_last)
 
     def run(pictures: Tensor, condition: Tensor | None = None) -> Tensor:
         if condition is not None:
             condition = condition.to(dtype)
-        return network(pictures.to(dtype, memory_format=torch.channels_last), condition).float()
+        return network(pictures.to(dtype, memory_format=torch.channels_last), condition, large).float()
 
     return run
 
@@ -143,20 +149,21 @@ def run_openvino(path: Path, precision: str = "f32", size: int | None = None) ->
     return run
 
 
-def _onnx(generator: Generator) -> Path:
+def _onnx(generator: Generator, large: bool) -> Path:
     """Return the ONNX file of a generator in the cache, and make it if needed."""
-    path = folder_of(generator) / "generator.onnx"
+    path = folder_of(generator) / f"generator{'-large' if large else ''}.onnx"
     if not path.exists():
         with kept_in_cache(MADE, EngineError), atomic(path) as partial:
-            to_onnx(generator, partial)
+            to_onnx(generator, partial, large)
     return path
 
 
-def _int8(generator: Generator, size: int) -> Path:
-    path = folder_of(generator) / f"int8-{size}.onnx"
+def _int8(generator: Generator, large: bool, size: int) -> Path:
+    path = folder_of(generator) / f"int8-{size}{'-large' if large else ''}.onnx"
     if not path.exists():
+        multiple = generator.multiple * (2 if large else 1)
         with kept_in_cache(MADE, EngineError), atomic(path) as partial:
-            quantise(_onnx(generator), partial, pad_to_multiple(sample(CALIBRATION, size), generator.multiple))
+            quantise(_onnx(generator, large), partial, pad_to_multiple(sample(CALIBRATION, size), multiple))
     return path
 
 

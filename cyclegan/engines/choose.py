@@ -67,9 +67,11 @@ def choose_apart(generators: Sequence[Generator], size: int) -> list[tuple[str, 
     Tracing a generator for ONNX patches the modules of the whole process and leaves its other threads little time.
     """
     code = (
-        "import pickle, sys; from cyclegan.engines.choose import choose; "
+        "import pickle, sys; from cyclegan.engines.choose import choose, warm_up; "
         "generators, size = pickle.load(sys.stdin.buffer); "
-        "print(*(choose(generator, size)[0] for generator in generators))"
+        "found = [choose(generator, size) for generator in generators]; "
+        "warm_up(generators, [engine for _, engine in found], size); "
+        "print(*(name for name, _ in found))"
     )
     child = subprocess.run(
         [sys.executable, "-c", code], cwd=Path(__file__).parents[2], input=pickle.dumps((generators, size)),
@@ -77,10 +79,16 @@ def choose_apart(generators: Sequence[Generator], size: int) -> list[tuple[str, 
     )  # fmt: skip
     names = child.stdout.decode().split()[-len(generators) :]
     found = [(name, build(name, generator, size)) for name, generator in zip(names, generators, strict=True)]
-    with torch.inference_mode():
-        for generator, (_, engine) in zip(generators, found, strict=True):
-            engine(pad_to_multiple(sample(1, size), generator.multiple))  # the first picture takes longest
+    warm_up(generators, [engine for _, engine in found], size)
     return found
+
+
+@torch.inference_mode()
+def warm_up(generators: Sequence[Generator], engines: Sequence[Engine], size: int) -> None:
+    """Convert a picture and a large one with each engine. The first of a kind takes longest."""
+    for generator, engine in zip(generators, engines, strict=True):
+        for scale in (1, 2):
+            engine(pad_to_multiple(sample(1, scale * size), scale * generator.multiple), None, scale > 1)
 
 
 def time_engines(engines: Mapping[Key, Engine], pictures: Tensor, turns: int, seconds: float) -> dict[Key, list[float]]:

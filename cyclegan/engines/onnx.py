@@ -8,22 +8,36 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..networks import Generator
 
 
-def to_onnx(generator: Generator, path: Path) -> None:
+class Large(nn.Module):
+    """A generator to which every picture is large."""
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
+        return self.generator(image, condition, large=True)
+
+
+def to_onnx(generator: Generator, path: Path, large: bool = False) -> None:
     """Write a generator as ONNX: `picture` (batch, 3, height, width) -> `result`, of any batch, height and width.
 
     One with conditions also takes `condition`, (batch, conditions) or (1, conditions); zeros are none.
+
+    Args:
+        large: as for the generator.
     """
-    multiple = generator.multiple
+    multiple = generator.multiple * (2 if large else 1)
     batch = {0: torch.export.Dim("batch")}
     sides = {2: multiple * torch.export.Dim("height", min=2), 3: multiple * torch.export.Dim("width", min=2)}
     condition = [torch.zeros(2, generator.conditions)] if generator.conditions else []
     torch.onnx.export(
-        generator,
+        Large(generator).eval() if large else generator,
         (torch.zeros(2, 3, 4 * multiple, 5 * multiple), *condition),
         path,
         input_names=["picture", *["condition" for _ in condition]],

@@ -65,8 +65,9 @@ def export_web(pipe: FaceSketchPipeline, out: Path, runtime: Path | None = None)
                     f"The page computes at most {MOST} channels; the generator of {direction} has "
                     f"{max(generator.changed)}. Export one with a smaller width."
                 )
-            draft = folder / "models" / f"{direction}.onnx"
+            draft, large = (folder / "models" / f"{direction}{kind}.onnx" for kind in ("", "-large"))
             write_graph(generator, draft)
+            write_graph(generator, large, large=True)
             differences[str(direction)] = _difference(draft, generator)
             if not differences[str(direction)] <= LIMIT:
                 raise EngineError(
@@ -76,12 +77,14 @@ def export_web(pipe: FaceSketchPipeline, out: Path, runtime: Path | None = None)
             manifest["directions"][direction] = {
                 "model": pack(tensors(generator), folder, f"models/{direction}"),
                 "graph": pack(draft.read_bytes(), folder, f"models/{direction}-webgpu"),
+                "large": pack(large.read_bytes(), folder, f"models/{direction}-webgpu-large"),
                 "multiple": generator.multiple,
                 "conditions": generator.conditions,
                 "sizes": best_sizes(pipe.image_size),
                 "about": {name: getattr(generator, name) for name in ABOUT},
             }
             draft.unlink()
+            large.unlink()
         manifest["finder"] = pack(WEIGHTS.read_bytes(), folder, "models/finder")
         step = STEP * max(generator.multiple for generator in pipe.generators.values())  # these are the quick ones
         manifest["sizes"] = sorted(

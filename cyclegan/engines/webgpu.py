@@ -1,7 +1,6 @@
 """A generator as an ONNX graph of plain operators, which onnxruntime has for WebGPU and computes there as it should."""
 
-from collections.abc import Iterator
-from itertools import count, repeat
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -50,18 +49,20 @@ class Graph:
     def cut(self, x: str, axis: int, start: int, end: int = 2**62) -> str:
         return self.op("Slice", x, self.ints(start), self.ints(end), self.ints(axis))
 
-    def _changes(self) -> Iterator[Change]:
+    def _changes(self) -> list[Change]:
         """What the condition makes of each layer's channels: factors and summands, (1, C, 1, 1)."""
         g = self.generator
         if not g.conditions:
-            yield from repeat(None)
+            return [None] * len(g.changed)
         values = self.op("MatMul", "condition", self.op("Transpose", self.weight(g.condition.weight)))
         values = self.op("Reshape", values, self.ints(1, -1, 1, 1))
+        changes: list[Change] = []
         at, half = 0, sum(g.changed)
         for channels in g.changed:
             factor = self.op("Add", self.cut(values, 1, at, at + channels), self.constant(1.0))
-            yield factor, self.cut(values, 1, half + at, half + at + channels)
+            changes.append((factor, self.cut(values, 1, half + at, half + at + channels)))
             at += channels
+        return changes
 
     def change(self, x: str, change: Change) -> str:
         return self.op("Add", self.op("Mul", x, change[0]), change[1]) if change else x
@@ -88,23 +89,26 @@ class Graph:
     def outer(self, x: str, layer: Any, bias: bool = False) -> str:
         return self.convolution(self.pad(x, layer.padding[0]), layer, bias)
 
-    def down(self, x: str, name: str) -> str:
+    def down(self, x: str, name: str, change: Change) -> str:
         x = self.convolution(x, self.layers[name][0], strides=[2, 2], pads=[1, 1, 1, 1])
-        return self.op("Relu", self.norm(x, next(self.changes)))
+        return self.op("Relu", self.norm(x, change))
 
-    def up(self, x: str, name: str) -> str:
+    def double(self, x: str) -> str:
+        nearest = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
+        return self.op("Resize", x, "", self.constant([1, 1, 2, 2]), **nearest)
+
+    def up(self, x: str, name: str, change: Change) -> str:
         if self.generator.upsample == "transpose":
             sides = {"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 1]}
             x = self.op("ConvTranspose", x, self.weight(self.layers[name][0].weight), **sides)
         else:
-            nearest = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
-            x = self.outer(self.op("Resize", x, "", self.constant([1, 1, 2, 2]), **nearest), self.layers[name][1])
-        return self.op("Relu", self.norm(x, next(self.changes)))
+            x = self.outer(self.double(x), self.layers[name][1])
+        return self.op("Relu", self.norm(x, change))
 
-    def block(self, x: str, name: str) -> str:
+    def block(self, x: str, name: str, first: Change, second: Change) -> str:
         layer = self.layers[name]
-        inner = self.op("Relu", self.norm(self.outer(x, layer.conv1[0]), next(self.changes)))
-        return self.op("Add", x, self.norm(self.outer(inner, layer.conv2), next(self.changes)))
+        inner = self.op("Relu", self.norm(self.outer(x, layer.conv1[0]), first))
+        return self.op("Add", x, self.norm(self.outer(inner, layer.conv2), second))
 
     def folded(self, x: str, channels: int, back: bool = False) -> str:
         """Squares of pixels become channels, or these become squares again."""
@@ -126,33 +130,46 @@ class Graph:
     def sides(self, *sides: int | str) -> str:
         return self.op("Concat", *(self.ints(side) if isinstance(side, int) else side for side in sides), axis=0)
 
-    def write(self) -> str:
+    def translate(self, picture: str, features: str | None = None) -> tuple[str, str]:
+        """The result, and what the residual blocks made, unless it is given."""
         generator, compact = self.generator, self.generator.compact
-        x = self.folded("picture", 3) if generator.fold > 1 else "picture"
-        stem, change = self.outer(x, self.layers["stem"][0], compact), next(self.changes)
-        stem = self.op("Relu", self.change(stem, change) if compact else self.norm(stem, change))
-        down = self.down(stem, "down1")
-        x = self.down(down, "down2")
-        for number in range(generator.blocks):
-            x = self.block(x, f"block{number + 1}")
-        x = self.up(x, "up1")
-        x = self.up(self.op("Add", x, down) if compact else x, "up2")
+        x = self.folded(picture, 3) if generator.fold > 1 else picture
+        inner, (up1, up2) = iter(self.changes[2:-2]), self.changes[-2:]
+        stem = self.outer(x, self.layers["stem"][0], compact)
+        stem = self.op("Relu", self.change(stem, self.changes[0]) if compact else self.norm(stem, self.changes[0]))
+        down = self.down(stem, "down1", self.changes[1])
+        if features is None:
+            features = self.down(down, "down2", next(inner))
+            for number in range(generator.blocks):
+                features = self.block(features, f"block{number + 1}", next(inner), next(inner))
+        x = self.up(features, "up1", up1)
+        x = self.up(self.op("Add", x, down) if compact else x, "up2", up2)
         x = self.outer(self.op("Add", x, stem) if compact else x, self.layers["head"], bias=True)
         channels = 1 if generator.grey else 3
         x = self.op("Tanh", self.folded(x, channels, back=True) if generator.fold > 1 else x)
-        return self.op("Concat", *[x] * (3 // channels), axis=1)
+        return self.op("Concat", *[x] * (3 // channels), axis=1), features
 
 
-def write_graph(generator: Any, path: Path) -> None:
-    """Write a generator, in eval mode on the CPU; its inputs are a `picture` and, where it takes one, a `condition`."""
+def write_graph(generator: Any, path: Path, large: bool = False) -> None:
+    """Write a generator, in eval mode on the CPU; its inputs are a `picture` and, where it takes one, a `condition`.
+
+    Args:
+        large: for large pictures, with an input `half` and a `half_result` before it is joined with the `result`.
+    """
     graph = Graph(generator)
-    graph.nodes.append(helper.make_node("Identity", [graph.write()], ["result"]))
+    results, features = {}, None
+    for picture, result in (("half", "half_result"), ("picture", "result"))[0 if large else 1 :]:
+        results[result], made = graph.translate(picture, features)
+        features = graph.double(made) if large and generator.compact else None
+    graph.nodes += [helper.make_node("Identity", [made], [name]) for name, made in results.items()]
     shapes: dict[str, list[Any]] = {"picture": [1, 3, "height", "width"]}
+    if large:
+        shapes["half"] = [1, 3, "half_height", "half_width"]
     if generator.conditions:
         shapes["condition"] = [1, generator.conditions]
     inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
-    result = helper.make_tensor_value_info("result", TensorProto.FLOAT, [1, 3, "height", "width"])
-    whole = helper.make_graph(graph.nodes, "network", inputs, [result], graph.tensors)
+    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, None, None]) for name in results]
+    whole = helper.make_graph(graph.nodes, "network", inputs, outputs, graph.tensors)
     model = helper.make_model(whole, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.checker.check_model(model)
     onnx.save(model, path)

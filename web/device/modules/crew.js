@@ -37,25 +37,31 @@ export class Crew {
     return { network, about, condition: tensors["condition.weight"] };
   }
 
-  // values: (channels, high, wide) -> { data, dims }: (1, 3, high, wide), or what the finder finds
-  run({ network, about, condition }, values, [high, wide], given) {
+  // values: (channels, high, wide) of a picture, or of a large one's half and then of itself -> of each { data, dims }:
+  // (1, 3, high, wide), or what the finder finds
+  run({ network, about, condition }, values, shapes, given) {
     const change = condition && given ? changes(condition, given, about.changed) : [];
-    const task = { number: network.number, start: this.top, shape: [high, wide], change };
-    const { input, pictures, compute, result, end } = plan(this.thread, network, task);
+    const task = { number: network.number, start: this.top, shapes, change };
+    const { inputs, pictures, compute, results, end } = plan(this.thread, network, task);
     reserve(this.memory, end);
     this.thread.look();
     const floats = new Float32Array(this.memory.buffer);
     for (const { start, bytes, cleared } of pictures) if (cleared) floats.fill(0, start / FLOAT, (start + bytes) / FLOAT);
-    put(floats, input, values, about?.fold ?? 1);
-    for (let y = 0; y < input.high; y++) this.thread.surround(input, y);
+    for (const [at, input] of inputs.entries()) {
+      put(floats, input, values[at], about?.fold ?? 1);
+      for (let y = 0; y < input.high; y++) this.thread.surround(input, y);
+    }
     for (const helper of this.helpers) helper.postMessage(task);
     compute();
-    if (!about) return take(floats, result, 1, result.channels, new Float32Array(result.channels));
-    const made = take(floats, result, about.fold, about.grey ? 1 : 3, network.bias.head);
-    const data = new Float32Array(3 * high * wide);
-    for (let at = 0; at < made.data.length; at++) data[at] = Math.tanh(made.data[at]);
-    if (about.grey) for (const channel of [1, 2]) data.copyWithin(channel * high * wide, 0, high * wide);
-    return { data, dims: [1, 3, high, wide] };
+    return results.map((result, at) => {
+      if (!about) return take(floats, result, 1, result.channels, new Float32Array(result.channels));
+      const [high, wide] = shapes[at];
+      const made = take(floats, result, about.fold, about.grey ? 1 : 3, network.bias.head);
+      const data = new Float32Array(3 * high * wide);
+      for (let place = 0; place < made.data.length; place++) data[place] = Math.tanh(made.data[place]);
+      if (about.grey) for (const channel of [1, 2]) data.copyWithin(channel * high * wide, 0, high * wide);
+      return { data, dims: [1, 3, high, wide] };
+    });
   }
 }
 

@@ -45,9 +45,9 @@ export class Runner {
     return (await this.ask({ kind: "palette", image, size }, [image])).palette;
   }
 
-  async prepare(direction) {
+  async prepare(direction, large = false) {
     await this.started;
-    return this.ask({ kind: "prepare", direction });
+    return this.ask({ kind: "prepare", direction, large });
   }
 
   end(problem = new Problem("ended")) {

@@ -1,6 +1,6 @@
 // The networks of cyclegan/networks.py and cyclegan/faces.py, as steps that several threads do together. Each gives
-// { input, pictures, compute, result, end }: where the picture is to be put, what must be zero before that, what every
-// thread has to do, where the result is then, and the address behind all of it.
+// { inputs, pictures, compute, results, end }: where the pictures are to be put, what must be zero before that, what every
+// thread has to do, where the results are then, and the address behind all of it.
 
 import { Arena, FLOAT } from "./memory.js";
 
@@ -9,8 +9,25 @@ const FOUND = 6; // numbers of each place in which a face may be
 const half = ([high, wide]) => [Math.ceil(high / 2), Math.ceil(wide / 2)];
 const channelsOf = ([part]) => part.width / FLOAT;
 
-// change: of each layer [factors, summands] for its channels, or nothing
-const generator = (thread, { layers, bias, about }, start, [high, wide], change) => {
+// shapes: of a picture, or of a large one's half and then of itself. change: of each layer [factors, summands] for its
+// channels, or nothing
+const generator = (thread, network, start, shapes, change) => {
+  const passes = [];
+  for (const shape of shapes) {
+    const deep = network.about.compact && passes[0]?.deep;
+    passes.push(pass(thread, network, passes[0]?.end ?? start, shape, change, deep));
+  }
+  return {
+    inputs: passes.map(({ input }) => input),
+    pictures: passes.flatMap(({ pictures }) => pictures),
+    compute: () => { for (const { compute } of passes) compute(); },
+    results: passes.map(({ result }) => result),
+    end: passes.at(-1).end,
+  };
+};
+
+// deep: what the residual blocks made of the half, if they are not to see this picture
+const pass = (thread, { layers, bias, about }, start, [high, wide], change, deep) => {
   const { width, blocks, fold, compact, padding, upsample } = about;
   const arena = new Arena(start);
   const whole = [high / fold, wide / fold];
@@ -34,23 +51,26 @@ const generator = (thread, { layers, bias, about }, start, [high, wide], change)
   const end = Math.max(...[large, middle, small, result].map((out) => out.start + out.bytes));
 
   const compute = () => {
-    const changes = change[Symbol.iterator]();
+    const changes = change.slice(0, 2).concat(deep ? change.slice(-2) : change.slice(2))[Symbol.iterator]();
     const convolve = (from, name, stride, out, target, options) =>
       thread.layer(() => thread.convolve(from, layers[name], stride, out), out, target, { change: changes.next().value, ...options });
     convolve(input, "stem", 1, large, stem, compact && { given: brighten(bias.stem, change[0]) }); // it has no norm
     convolve(stem, "down1", 2, middle, down);
-    convolve(down, "down2", 2, small, blocks ? x : last);
-    for (const [at, [first, second]] of layers.blocks.entries()) {
-      thread.layer(() => thread.winograd(x, first, small, planes), small, inner, { change: changes.next().value });
-      const options = { change: changes.next().value, relu: false, added: x };
-      thread.layer(() => thread.winograd(inner, second, small, planes), small, at + 1 < blocks ? x : last, options);
+    if (deep) thread.double(deep, last);
+    else {
+      convolve(down, "down2", 2, small, blocks ? x : last);
+      for (const [at, [first, second]] of layers.blocks.entries()) {
+        thread.layer(() => thread.winograd(x, first, small, planes), small, inner, { change: changes.next().value });
+        const options = { change: changes.next().value, relu: false, added: x };
+        thread.layer(() => thread.winograd(inner, second, small, planes), small, at + 1 < blocks ? x : last, options);
+      }
     }
     convolve(last, "up1", 1, middle, up, { added: compact && down });
     convolve(up, "up2", 1, large, top, { added: compact && stem });
     thread.convolve(top, layers.head, 1, result);
     thread.meet();
   };
-  return { input, pictures, compute, result, end };
+  return { input, pictures, compute, result, end, deep: last };
 };
 
 // A bias, and then what a condition changes
@@ -59,7 +79,7 @@ const brighten = (bias, [factors, summands] = []) => [
   bias.map((value, channel) => value * (factors?.[channel] ?? 1) + (summands?.[channel] ?? 0)),
 ];
 
-const finder = (thread, { layers }, start, side) => {
+const finder = (thread, { layers }, start, [side]) => {
   const arena = new Arena(start);
   const shapes = [side];
   for (let level = 1; level <= 5; level++) shapes.push(half(shapes[level - 1]));
@@ -92,9 +112,9 @@ const finder = (thread, { layers }, start, side) => {
   convolve("head.0.0", 3);
   const result = convolve("head.1", 3, 1, { relu: false });
   const compute = () => { for (const step of steps) step(); };
-  return { input: pictures[0], pictures, compute, result: { ...result, channels: FOUND }, end: arena.top };
+  return { inputs: [pictures[0]], pictures, compute, results: [{ ...result, channels: FOUND }], end: arena.top };
 };
 
 const kinds = { generator, finder };
-// start: the address behind all weights; shape: of the picture, in pixels
-export const plan = (thread, network, { start, shape, change }) => kinds[network.kind](thread, network, start, shape, change);
+// start: the address behind all weights; shapes: of the pictures, in pixels
+export const plan = (thread, network, { start, shapes, change }) => kinds[network.kind](thread, network, start, shapes, change);

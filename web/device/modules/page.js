@@ -98,9 +98,9 @@ class App {
     try {
       await idle();
       await navigator.serviceWorker?.register("sw.js").catch(() => {}); // on plain http: the page works, and not offline
-      for (const direction of this.directions.slice(1)) await this.runner.prepare(direction);
+      for (const direction of this.directions) for (const large of [false, true]) await this.runner.prepare(direction, large);
       const { directions, finder, runtime } = this.release;
-      const files = [finder, runtime.binary, ...Object.values(directions).flatMap(({ model, graph }) => [model, graph])];
+      const files = [finder, runtime.binary, ...Object.values(directions).flatMap(({ model, graph, large }) => [model, graph, large])];
       await tidy(files.map((file) => file.name), base);
       document.documentElement.dataset.ready = "offline"; // all that is needed is here
       if (!this.measured && !remembered("engine-chosen")) {

@@ -166,6 +166,7 @@ export class Thread {
         if (added) this.kernels.changeAdd(from, 1, x.width, factors.byteOffset, summands.byteOffset, to, addend);
         else this.kernels.copy(to, from, x.width);
       }
+      this.surround(target, y);
     }
     this.meet();
   }

@@ -8,7 +8,7 @@ import { fromImage, LINEAR, paste, picture, reduce, resize, sheet, toImage } fro
 import { prepare } from "./prepare.js";
 
 let ort, crew, release, base, engine;
-const networks = new Map(); // of each direction and the finder: the promise of a function, (values, shape, condition) -> { data, dims }
+const networks = new Map(); // by the name of a file: the promise of a function, which takes and gives what Crew.run does
 const files = new Map(); // the promises of what they are made of
 let last = Promise.resolve();
 const canvas = new OffscreenCanvas(1, 1);
@@ -28,7 +28,7 @@ const progress = (part) => (bytes) => postMessage({ part, bytes });
 
 const start = async (message) => {
   ({ release, base, engine } = message);
-  for (const name of message.first) fetched(name).catch(() => files.delete(name)); // while the threads start
+  for (const name of message.first) fetched(fileOf(name), name).catch(() => {}); // while the threads start
   if (typeof WebAssembly !== "object") throw new Problem("no_wasm");
   crew = await Crew.start(engine.kind === "wasm" ? engine.threads : 1).catch(() => Crew.start(1)); // others may not start
   if (engine.kind === "webgpu") await startRuntime(release.runtime);
@@ -47,36 +47,48 @@ const startRuntime = async ({ module, loader, binary }) => {
 
 // name: a direction, or the finder
 const isGraph = (name) => engine.kind === "webgpu" && name !== "finder";
-const fetched = (name) => {
-  const file = name === "finder" ? release.finder : release.directions[name][isGraph(name) ? "graph" : "model"];
-  if (!files.has(name)) files.set(name, load(file, base, progress(name)));
-  return files.get(name);
+// large: large pictures have a graph of their own
+const fileOf = (name, large) => {
+  if (name === "finder") return release.finder;
+  const { model, graph, large: second } = release.directions[name];
+  if (!isGraph(name)) return model;
+  return large ? second : graph;
 };
-const network = (name) => {
-  if (!networks.has(name)) {
-    const made = fetched(name).then(isGraph(name) ? openGraph : (file) => {
-      const loaded = crew.load(file, release.directions[name]?.about);
+const fetched = (file, name) => {
+  if (!files.has(file.name)) files.set(file.name, load(file, base, progress(name)));
+  const content = files.get(file.name);
+  content.catch(() => files.delete(file.name)); // so that it can be tried again
+  return content;
+};
+const network = (name, large) => {
+  const file = fileOf(name, large);
+  if (!networks.has(file.name)) {
+    const made = fetched(file, name).then(isGraph(name) ? openGraph : (content) => {
+      const loaded = crew.load(content, release.directions[name]?.about);
       return (...task) => crew.run(loaded, ...task);
     });
-    made.catch(() => networks.delete(name)); // so that it can be tried again
-    made.catch(() => {}).finally(() => files.delete(name));
-    networks.set(name, made);
+    made.catch(() => networks.delete(file.name));
+    made.then(() => files.delete(file.name), () => {});
+    networks.set(file.name, made);
   }
-  return networks.get(name);
+  return networks.get(file.name);
 };
 const openGraph = async (graph) => {
   const session = await ort.InferenceSession.create(graph, { executionProviders: ["webgpu"], graphOptimizationLevel: "all", logSeverityLevel: 3 });
-  return async (values, [high, wide], condition) => {
-    const feeds = { picture: new ort.Tensor("float32", values, [1, 3, high, wide]) };
+  return async (values, shapes, condition) => {
+    const names = [["half", "picture"], ["half_result", "result"]].map((both) => both.slice(-values.length));
+    const feeds = Object.fromEntries(values.map((one, at) => [names[0][at], new ort.Tensor("float32", one, [1, 3, ...shapes[at]])]));
     if (condition) feeds.condition = new ort.Tensor("float32", condition, [1, condition.length]);
-    const { result } = await session.run(feeds);
-    const { data, dims } = result;
-    result.dispose();
-    return { data, dims };
+    const results = await session.run(feeds);
+    return names[1].map((name) => {
+      const { data, dims } = results[name];
+      results[name].dispose();
+      return { data, dims };
+    });
   };
 };
 
-const findFaces = async (values) => (await (await network("finder"))(values, [SEARCHED, SEARCHED])).data;
+const findFaces = async (values) => (await (await network("finder"))([values], [[SEARCHED, SEARCHED]]))[0].data;
 
 // A picture -> values (3, height, width) in [-1, 1]; what is missing to a multiple, of which there are two at least, is reflected
 const tensor = ({ data, width, height }, multiple) => {
@@ -117,21 +129,27 @@ const pixels = ({ data, dims }, width, height) => {
 
 const white = ({ width, height }) => picture(width, height, 3, new Uint8ClampedArray(3 * width * height).fill(255));
 
-const translate = async (direction, image, condition) => {
+// images: a picture, or a large one's half and then itself
+const translate = async (direction, images, condition) => {
   const { multiple, conditions } = release.directions[direction];
-  const { values, shape } = tensor(image, multiple);
   const given = conditions ? Float32Array.from({ length: conditions }, (_, at) => condition?.[at] ?? 0) : null;
-  return pixels(await (await network(direction))(values, shape, given), image.width, image.height);
+  const tensors = images.map((image, at) => tensor(image, (at + 1) * multiple));
+  const compute = await network(direction, images.length > 1);
+  const made = await compute(tensors.map(({ values }) => values), tensors.map(({ shape }) => shape), given);
+  return made.map((one, at) => pixels(one, images[at].width, images[at].height));
 };
 
-// A large picture is also converted at half its size, from which all but the finest detail is taken: as in cyclegan/translator.py
+// A large picture is also converted at half its size, from which all but the finest detail is taken: as in
+// cyclegan/translator.py and cyclegan/networks.py
 const LARGE = 1.75;
 const FORMS = 2;
 const run = async (direction, image, condition) => {
-  const made = await translate(direction, image, condition);
   const { width, height } = image;
-  if (Math.min(width, height) < LARGE * release.image_size) return made;
-  const half = await run(direction, reduce(image, 2, 2), condition);
+  const scale = Math.min(width, height) / (LARGE * release.image_size);
+  if (scale < 1) return (await translate(direction, [image], condition))[0];
+  const small = reduce(image, 2, 2);
+  let [half, made] = await translate(direction, [small, image], condition);
+  if (scale >= 2) half = await run(direction, small, condition);
   const [wanted, found] = [reduce(half, FORMS, FORMS), reduce(made, 2 * FORMS, 2 * FORMS)].map((one) => resize(one, width, height, LINEAR).data);
   for (let at = 0; at < made.data.length; at++) made.data[at] += wanted[at] - found[at];
   return made;
@@ -187,7 +205,7 @@ const palette = async ({ image, size }) => {
 };
 
 // Fetches what a direction needs
-const fetchAll = async ({ direction }) => { await Promise.all([network(direction), network("finder")]); return {}; };
+const fetchAll = async ({ direction, large }) => { await Promise.all([network(direction, large), network("finder")]); return {}; };
 
 const kinds = { start, prepare: fetchAll, convert, palette };
 self.onmessage = ({ data }) => {
