@@ -118,7 +118,8 @@ def build(config: TrainConfig, accelerator: Accelerator, styles: Sequence[str] =
     sketch_generator = Generator(*architecture, config.grey_sketches, len(styles)).to(device)
     photo_generator = Generator(*architecture, False, PALETTE_SIZE if config.palette else 0).to(device)
     if config.start_from:
-        start_from(config.start_from, (sketch_generator, photo_generator))
+        for sentence in start_from(config.start_from, (sketch_generator, photo_generator)):
+            accelerator.print(sentence)
     bare: dict[str, nn.Module] = {
         "sketch_generator": sketch_generator,
         "photo_generator": photo_generator,

@@ -173,7 +173,7 @@ class Generator(nn.Module):
         a compact generator, whose finest features do not go through the blocks, the blocks see only the half.
         """
         half, features = self._translate(F.avg_pool2d(image, 2), change)
-        doubled = F.interpolate(features, scale_factor=2.0) if self.compact else None
+        doubled = F.interpolate(features, scale_factor=2.0, mode="bilinear") if self.compact else None
         made, _ = self._translate(image, change, doubled)
         return take_forms(made, half)
 

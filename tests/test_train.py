@@ -403,6 +403,7 @@ def test_it_starts_from_a_release_and_keeps_styles_and_palette(dataset: Path, tm
     flags = (*TOLD, "--start-from", str(release), "--max-steps", "1", "--learning-rate", "1e-9")
     printed = train(dataset, tmp_path, *flags)
     assert "Styles: early, late." in printed
+    assert f"sketch_to_photo starts from {release}, but for condition.weight." in printed
     made, given = FaceSketchPipeline.from_pretrained(tmp_path / "latest"), FaceSketchPipeline.from_pretrained(release)
     assert made.styles == ["early", "late"]
     assert made.photo_generator.conditions == PALETTE_SIZE
@@ -411,6 +412,13 @@ def test_it_starts_from_a_release_and_keeps_styles_and_palette(dataset: Path, tm
             torch.testing.assert_close(new.state_dict()[name], tensor, atol=1e-3, rtol=1e-3)
     printed = train(dataset, tmp_path, "--resume", *flags[:2], *flags[5:], expect=1)
     assert "palette was True and is now False" in printed
+
+
+def test_a_release_of_another_architecture_is_refused(dataset: Path, tmp_path: Path, release: Path) -> None:
+    for flags in (("--start-from", "embedded"), ("--start-from", str(release), "--blocks", "2", "--compact")):
+        printed = train(dataset, tmp_path, *flags, expect=1)
+        assert "does not fit: its photo_to_sketch has --width" in printed and "--preset released" in printed
+    assert not (tmp_path / "latest").exists()
 
 
 def test_flags_that_need_others_are_told(dataset: Path, tmp_path: Path) -> None:

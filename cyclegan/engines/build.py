@@ -78,7 +78,8 @@ def _start(name: str, network: Generator, large: bool, size: int) -> Engine:
         case "torch-bf16":
             return _torch(network, large, torch.bfloat16)
         case "compile":
-            return torch.compile(_torch(network, large, torch.bfloat16 if has_bf16() else torch.float32))
+            plain = _torch(network, large, torch.bfloat16 if has_bf16() else torch.float32)
+            return plain if large else torch.compile(plain)  # its algebra of shapes takes minutes for both sizes
         case "onnxruntime":
             return run_onnxruntime(_onnx(network, large))
         case "openvino":

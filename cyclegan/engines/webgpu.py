@@ -93,16 +93,16 @@ class Graph:
         x = self.convolution(x, self.layers[name][0], strides=[2, 2], pads=[1, 1, 1, 1])
         return self.op("Relu", self.norm(x, change))
 
-    def double(self, x: str) -> str:
-        nearest = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
-        return self.op("Resize", x, "", self.constant([1, 1, 2, 2]), **nearest)
+    def double(self, x: str, **mode: str) -> str:
+        return self.op("Resize", x, "", self.constant([1, 1, 2, 2]), **mode)
 
     def up(self, x: str, name: str, change: Change) -> str:
         if self.generator.upsample == "transpose":
             sides = {"strides": [2, 2], "pads": [1, 1, 1, 1], "output_padding": [1, 1]}
             x = self.op("ConvTranspose", x, self.weight(self.layers[name][0].weight), **sides)
         else:
-            x = self.outer(self.double(x), self.layers[name][1])
+            nearest = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
+            x = self.outer(self.double(x, **nearest), self.layers[name][1])
         return self.op("Relu", self.norm(x, change))
 
     def block(self, x: str, name: str, first: Change, second: Change) -> str:
@@ -160,7 +160,7 @@ def write_graph(generator: Any, path: Path, large: bool = False) -> None:
     results, features = {}, None
     for picture, result in (("half", "half_result"), ("picture", "result"))[0 if large else 1 :]:
         results[result], made = graph.translate(picture, features)
-        features = graph.double(made) if large and generator.compact else None
+        features = graph.double(made, mode="linear") if large and generator.compact else None
     graph.nodes += [helper.make_node("Identity", [made], [name]) for name, made in results.items()]
     shapes: dict[str, list[Any]] = {"picture": [1, 3, "height", "width"]}
     if large:

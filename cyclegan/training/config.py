@@ -114,7 +114,7 @@ class TrainConfig:
     """Turn, stretch and slant pictures by up to so much (0.1 is 6 degrees or a tenth), partners alike. Useful where
     there are few pairs."""
     start_from: str | None = None
-    """Begin with the generators of a release, as far as they fit: a folder, USER/NAME, or `embedded`, the package's."""
+    """Begin with the generators of a release of the same architecture: a folder, USER/NAME, or `embedded`."""
     line_sketches: float = 0.0
     """Share of the sketches that the photo generator sees as beginners draw: bare lines, some few, some as thick as a
     finger's, some filled with pale tones. The target is the photo of the whole sketch."""

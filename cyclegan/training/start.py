@@ -8,6 +8,7 @@ from accelerate import Accelerator
 from accelerate.utils import parse_flag_from_env
 
 from ..devices import has_bf16
+from ..directions import Direction
 from ..networks import Generator
 from ..pipeline import FaceSketchPipeline
 from . import TrainingError
@@ -34,16 +35,33 @@ def choose_precision(asked: str) -> str:
     return "bf16" if has_bf16() else "no"
 
 
-def start_from(release: str, generators: Sequence[Generator]) -> None:
-    """Copy a release's generators, tensor by tensor, as far as names and shapes are the same.
+def start_from(release: str, generators: Sequence[Generator]) -> list[str]:
+    """Copy a release's generators, but for what styles, a palette or grey sketches change.
 
     Args:
         release: a folder, a repository, or `embedded`.
+        generators: that of sketches and that of photos.
+
+    Returns:
+        What was copied, a sentence for each direction.
+
+    Raises:
+        TrainingError: the architectures differ.
     """
     source = FaceSketchPipeline.from_pretrained(
         *([] if release == "embedded" else [release]), device="cpu", dtype=torch.float32
     )
-    for generator, given in zip(generators, source.generators.values(), strict=True):
+    said = []
+    for direction, generator in zip(Direction, generators, strict=True):
+        given = source.generators.get(direction)
+        if given is None:
+            said.append(f"{direction} begins anew, because {release} does not have it.")
+            continue
+        if _flags(given) != _flags(generator):
+            raise TrainingError(
+                f"--start-from {release} does not fit: its {direction} has {_flags(given)}, and this run has "
+                f"{_flags(generator)}. Pass the same flags, or --preset released for the embedded weights."
+            )
         wanted = generator.state_dict()
         fitting = {
             name: tensor
@@ -51,6 +69,15 @@ def start_from(release: str, generators: Sequence[Generator]) -> None:
             if name in wanted and tensor.shape == wanted[name].shape
         }
         generator.load_state_dict(wanted | fitting)
+        new = ", ".join(name for name in wanted if name not in fitting)
+        said.append(f"{direction} starts from {release}{f', but for {new}' if new else ''}.")
+    return said
+
+
+def _flags(generator: Generator) -> str:
+    """The architecture, as one asks for it."""
+    named = " ".join(f"--{name} {getattr(generator, name)}" for name in ("width", "blocks", "upsample"))
+    return f"{named} --{'' if generator.compact else 'no-'}compact"
 
 
 def check_shares(config: TrainConfig, accelerator: Accelerator) -> None:

@@ -56,7 +56,7 @@ const pass = (thread, { layers, bias, about }, start, [high, wide], change, deep
       thread.layer(() => thread.convolve(from, layers[name], stride, out), out, target, { change: changes.next().value, ...options });
     convolve(input, "stem", 1, large, stem, compact && { given: brighten(bias.stem, change[0]) }); // it has no norm
     convolve(stem, "down1", 2, middle, down);
-    if (deep) thread.double(deep, last);
+    if (deep) thread.enlarge(deep, last);
     else {
       convolve(down, "down2", 2, small, blocks ? x : last);
       for (const [at, [first, second]] of layers.blocks.entries()) {
