@@ -37,7 +37,7 @@ def test_the_example_of_an_export_gives_the_picture_of_the_pipeline(tmp_path: Pa
     out = tmp_path / "out"
     result = command("export", "--weights", release, "--format", kind, "--out", out)
     assert result.returncode == 0, result.stderr
-    files = {"photo_to_sketch.onnx", "sketch_to_photo.onnx"}
+    files = {f"{direction}{size}.onnx" for direction in Direction for size in ("", "-large")}
     if kind == "openvino":
         files = {f"{name[:-5]}.{ending}" for name in files for ending in ("xml", "bin")}
     assert {file.name for file in out.iterdir()} == files | {"README.md", "SHA256SUMS"}
@@ -47,16 +47,19 @@ def test_the_example_of_an_export_gives_the_picture_of_the_pipeline(tmp_path: Pa
         files.remove(name)
     assert not files
 
-    (example,) = re.findall(r"```python\n(.*?)```", (out / "README.md").read_text(), re.DOTALL)
+    readme = (out / "README.md").read_text()
+    assert "has at least 56 pixels, which is 1.75 times" in readme
+    (example,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
     assert len(example.splitlines()) == 5
-    sketch = picture(0, (32, 32))
-    sketch.save(out / "sketch.jpg", quality=100)
-    subprocess.run([sys.executable, "-c", example], cwd=out, check=True)
-    wanted = FaceSketchPipeline.from_pretrained(release, device="cpu").sketch_to_photo(
-        Image.open(out / "sketch.jpg"), prepare=False
-    )
-    made = to_tensor(Image.open(out / "photo.png")).float()
-    assert (made - to_tensor(wanted).float()).abs().mean() < 1.5
+    large = example.replace("(32, 32)", "(64, 64)").replace("sketch_to_photo.", "sketch_to_photo-large.")
+    assert large != example
+    pipe = FaceSketchPipeline.from_pretrained(release, device="cpu")
+    for code, side in ((example, 32), (large, 64)):
+        picture(0, (side, side)).save(out / "sketch.jpg", quality=100)
+        subprocess.run([sys.executable, "-c", code], cwd=out, check=True)
+        wanted = pipe.sketch_to_photo(Image.open(out / "sketch.jpg"), prepare=False, size=side)
+        made = to_tensor(Image.open(out / "photo.png")).float()
+        assert (made - to_tensor(wanted).float()).abs().mean() < 1.5
 
 
 @pytest.mark.parametrize("kind", ["onnx", "openvino"])
@@ -85,7 +88,9 @@ def test_a_file_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.
         return lambda pictures, condition=None: torch.from_numpy(np.full(pictures.shape, np.nan, np.float32))
 
     monkeypatch.setattr(exporting, "run_onnxruntime", broken)
-    with pytest.raises(EngineError, match=r"photo_to_sketch\.onnx differs from torch by nan, over the limit of 0\.001"):
+    with pytest.raises(
+        EngineError, match=r"photo_to_sketch-large\.onnx differs from torch by nan, over the limit of 0\.001"
+    ):
         exporting.export(make_pipeline(), "onnx", tmp_path / "out")
     assert not list(tmp_path.iterdir())
 

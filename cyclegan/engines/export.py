@@ -1,12 +1,14 @@
 """Export generators to files that run without torch: ONNX, or OpenVINO's own format."""
 
 import hashlib
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from ..data.sources import DataError, find_images
 from ..directions import Direction
@@ -16,6 +18,7 @@ from ..images import crop_square, normalise, open_image, pad_to_multiple, to_ten
 from ..networks import Generator
 from ..palette import PALETTE_SIZE, PARTS
 from ..pipeline import FaceSketchPipeline
+from ..translator import LARGE
 from .build import CALIBRATION, Engine, EngineError, run_onnxruntime, run_openvino
 from .onnx import make_condition_optional, quantise, sample, to_onnx
 
@@ -28,9 +31,10 @@ CALLS = {
 README = """# Face photo ↔ sketch without torch
 
 Weights: {source}. The input `picture` and the output `result` are RGB, float32 in [-1, 1], (batch, 3, height, width).
-The working size is {size} x {size}. Both sides of another size must be multiples of {multiple}, at least {least}.
-Larger faces get blotches. The Python package therefore also converts a much larger picture at half its size, and takes
-all but the finest detail from there: see `Translator.translate`.
+The working size is {size} x {size}. Both sides of another size must be multiples of {multiple}, at least {double}.
+Faces that are much larger get blotches. If the shorter side of a picture has at least {large} pixels, which is {times}
+times the working size, use the files with `-large`. They take all but the finest detail from half the size. Both sides
+must be multiples of {double} there.
 
 ```python
 import numpy as np, {runtime}
@@ -70,26 +74,21 @@ def export(
     with extra("int8" if int8 else "fast", what, EngineError), atomic(out) as folder:
         folder.mkdir()
         for direction, generator in pipe.generators.items():
-            path = folder / f"{direction}.onnx"
-            to_onnx(generator, path)
-            if int8:
-                quantise(path, path, pad_to_multiple(int8[direction], generator.multiple))
-            if kind == "openvino":
-                _to_openvino(path)
-            else:
-                make_condition_optional(path)
-            path = path.with_suffix(suffix)
-            difference = _difference(run_onnxruntime(path) if kind == "onnx" else run_openvino(path), generator)
-            if not difference <= limit:
-                raise EngineError(
-                    f"{path.name} differs from torch by {difference:.4f}, over the limit of {limit}. "
-                    + (
-                        "Calibrate with real pictures (--data), or drop --int8."
-                        if int8
-                        else "Try other versions of the packages."
+            for large in (True, False):
+                path = folder / f"{direction}{'-large' if large else ''}{suffix}"
+                _write(kind, generator, path, large, int8[direction] if int8 else None)
+                engine = run_onnxruntime(path) if kind == "onnx" else run_openvino(path)
+                difference = _difference(engine, generator, large)
+                if not difference <= limit:
+                    raise EngineError(
+                        f"{path.name} differs from torch by {difference:.4f}, over the limit of {limit}. "
+                        + (
+                            "Calibrate with real pictures (--data), or drop --int8."
+                            if int8
+                            else "Try other versions of the packages."
+                        )
                     )
-                )
-            differences[path.name] = difference
+                differences[path.name] = difference
         hashes = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir())}
         (folder / "SHA256SUMS").write_text("".join(f"{digest}  {name}\n" for name, digest in hashes.items()))
         given, made = direction.source, direction.target
@@ -97,7 +96,9 @@ def export(
             source=pipe.source,
             size=pipe.image_size,
             multiple=generator.multiple,
-            least=2 * generator.multiple,
+            double=2 * generator.multiple,
+            large=math.ceil(LARGE * pipe.image_size),
+            times=LARGE,
             runtime="onnxruntime" if kind == "onnx" else "openvino",
             given=given,
             made=made,
@@ -130,6 +131,19 @@ def calibration(pipe: FaceSketchPipeline, data: Path | None) -> dict[Direction, 
             raise DataError(f"{folders[direction]} has no pictures for the calibration. Add some, or leave out --data.")
         pictures[direction] = normalise(torch.stack([to_tensor(crop_square(open_image(file), size)) for file in files]))
     return pictures
+
+
+def _write(kind: Format, generator: Generator, path: Path, large: bool, calibrating: Tensor | None) -> None:
+    draft = path.with_suffix(".onnx")
+    to_onnx(generator, draft, large)
+    if calibrating is not None:
+        scale = 2 if large else 1
+        pictures = interpolate(calibrating, scale_factor=float(scale), mode="bilinear")
+        quantise(draft, draft, pad_to_multiple(pictures, scale * generator.multiple))
+    if kind == "openvino":
+        _to_openvino(draft)
+    else:
+        make_condition_optional(draft)
 
 
 def _to_openvino(path: Path) -> None:
@@ -165,13 +179,13 @@ def _conditions(pipe: FaceSketchPipeline, kind: Format) -> str:
 
 
 @torch.inference_mode()
-def _difference(engine: Engine, generator: Generator) -> float:
+def _difference(engine: Engine, generator: Generator, large: bool) -> float:
     sizes = ((1, 16, 16), (2, 8, 24), (1, 32, 20))  # batch, and sides in multiples
     multiple = generator.multiple
     return (
         torch.stack(
             [
-                (engine(pictures, condition) - generator(pictures, condition)).abs().mean()
+                (engine(pictures, condition) - generator(pictures, condition, large)).abs().mean()
                 for batch, height, width in sizes
                 for condition in [torch.ones(batch, generator.conditions) if generator.conditions else None]
                 for pictures in [
