@@ -32,6 +32,14 @@ def test_the_training_benchmark_prints_one_json_object() -> None:
     assert (figures["size"], figures["batch"], figures["width"]) == (32, 2, 4)
 
 
+def test_the_benchmark_of_large_pictures_prints_a_row_for_each_direction() -> None:
+    result = run_forked("-m", "benchmarks.large", "--engines", "torch", "--turns", "1", "--seconds", "0.01")
+    assert result.returncode == 0, result.stderr
+    rows = [line.split(" | ") for line in result.stdout.splitlines()[2:]]
+    assert [row[:2] for row in rows] == [["| photo_to_sketch", "torch"], ["| sketch_to_photo", "torch"]]
+    assert all(0 < float(row[-1].removesuffix(" |")) < 1 for row in rows)
+
+
 def test_the_inference_benchmark_prints_a_row_for_each_model_size_and_engine(release: Path) -> None:
     flags = (
         "--sizes",

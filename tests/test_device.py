@@ -64,7 +64,9 @@ for generator in GENERATORS.values():
 
 @pytest.mark.parametrize("name", GENERATORS)
 def test_a_graph_for_webgpu_is_its_generator(tmp_path: Path, name: str) -> None:
-    write_graph(GENERATORS[name], tmp_path / "graph.onnx")
+    weights = tmp_path / "weights"
+    weights.write_bytes(tensors(GENERATORS[name]))
+    write_graph(GENERATORS[name], tmp_path / "graph.onnx", weights)
     engine = run_onnxruntime(tmp_path / "graph.onnx")
     for height, width in SHAPES:
         pictures = sample(1, 128)[..., :height, :width].contiguous()
@@ -75,8 +77,9 @@ def test_a_graph_for_webgpu_is_its_generator(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", GENERATORS)
 @torch.inference_mode()
 def test_a_graph_for_large_pictures_is_its_generator(tmp_path: Path, name: str) -> None:
-    generator, path = GENERATORS[name], tmp_path / "graph.onnx"
-    write_graph(generator, path, large=True)
+    generator, path, weights = GENERATORS[name], tmp_path / "graph.onnx", tmp_path / "weights"
+    weights.write_bytes(tensors(generator))
+    write_graph(generator, path, weights, large=True)
     session = pytest.importorskip("onnxruntime").InferenceSession(path)
     for shape in SHAPES:
         picture, half = large(shape)

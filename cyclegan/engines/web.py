@@ -30,6 +30,7 @@ MODULE, BINARY = "ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify"  # the 
 STEP = 4  # of a generator's multiple: sides that web/device/modules/kernels.js computes in whole tiles
 MOST = 1024  # channels that web/device/modules/thread.js has room for
 ABOUT = ("width", "blocks", "fold", "compact", "padding", "upsample", "grey", "changed")  # of a generator, for the page
+WEIGHTS_NAME = "weights"  # of the file in which web/device/modules/worker.js finds a graph's tensors
 LIMIT = 0.003  # mean absolute difference from torch in float32, in [-1, 1]
 NOTICE = "\n\nonnxruntime-web {version}, in runtime/, is under the same terms:\n\nCopyright (c) Microsoft Corporation\n"
 
@@ -65,9 +66,11 @@ def export_web(pipe: FaceSketchPipeline, out: Path, runtime: Path | None = None)
                     f"The page computes at most {MOST} channels; the generator of {direction} has "
                     f"{max(generator.changed)}. Export one with a smaller width."
                 )
+            weights = folder / "models" / WEIGHTS_NAME
+            weights.write_bytes(tensors(generator))
             draft, large = (folder / "models" / f"{direction}{kind}.onnx" for kind in ("", "-large"))
-            write_graph(generator, draft)
-            write_graph(generator, large, large=True)
+            write_graph(generator, draft, weights)
+            write_graph(generator, large, weights, large=True)
             differences[str(direction)] = _difference(draft, generator)
             if not differences[str(direction)] <= LIMIT:
                 raise EngineError(
@@ -75,7 +78,7 @@ def export_web(pipe: FaceSketchPipeline, out: Path, runtime: Path | None = None)
                     "the limit. Its weights cannot be stored in float16."
                 )
             manifest["directions"][direction] = {
-                "model": pack(tensors(generator), folder, f"models/{direction}"),
+                "model": pack(weights.read_bytes(), folder, f"models/{direction}"),
                 "graph": pack(draft.read_bytes(), folder, f"models/{direction}-webgpu"),
                 "large": pack(large.read_bytes(), folder, f"models/{direction}-webgpu-large"),
                 "multiple": generator.multiple,
@@ -83,8 +86,8 @@ def export_web(pipe: FaceSketchPipeline, out: Path, runtime: Path | None = None)
                 "sizes": best_sizes(pipe.image_size),
                 "about": {name: getattr(generator, name) for name in ABOUT},
             }
-            draft.unlink()
-            large.unlink()
+            for file in (weights, draft, large):
+                file.unlink()
         manifest["finder"] = pack(WEIGHTS.read_bytes(), folder, "models/finder")
         step = STEP * max(generator.multiple for generator in pipe.generators.values())  # these are the quick ones
         manifest["sizes"] = sorted(

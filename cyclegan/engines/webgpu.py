@@ -1,5 +1,6 @@
 """A generator as an ONNX graph of plain operators, which onnxruntime has for WebGPU and computes there as it should."""
 
+import json
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,18 @@ class Graph:
     Biases before a norm are left out, because the norm takes them away.
     """
 
-    def __init__(self, generator: Any) -> None:
-        self.generator = generator
+    def __init__(self, generator: Any, weights: Path) -> None:
+        self.generator, self.file = generator, weights
+        content = weights.read_bytes()
+        self.start = 8 + int.from_bytes(content[:8], "little")  # behind safetensors' header
+        self.header = json.loads(content[8 : self.start])
+        self.parameters = {id(tensor): name for name, tensor in generator.named_parameters()}
         self.layers: Any = generator.layers
         self.names = (f"x{number}" for number in count())
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[tuple[str, bytes], str] = {}
         self.tensors: list[onnx.TensorProto] = []
+        self.places: dict[str, onnx.TensorProto] = {}
         self.changes = self._changes()
 
     def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
@@ -40,8 +46,16 @@ class Graph:
         return self.constants[key]
 
     def weight(self, tensor: Any) -> str:
-        """A tensor of the network, stored in float16: half the file, and nothing that shows."""
-        return self.op("Cast", self.constant(tensor.detach().numpy(), np.float16), to=TensorProto.FLOAT)
+        """A tensor of the network, which the file of the weights has in float16."""
+        name = self.parameters[id(tensor)]
+        if name not in self.places:
+            start, end = self.header[name]["data_offsets"]
+            place = TensorProto(name=name, data_type=TensorProto.FLOAT16, dims=tensor.shape)
+            place.data_location = TensorProto.EXTERNAL
+            for key, value in {"location": self.file.name, "offset": self.start + start, "length": end - start}.items():
+                place.external_data.add(key=key, value=str(value))
+            self.places[name] = place
+        return self.op("Cast", name, to=TensorProto.FLOAT)
 
     def ints(self, *values: int) -> str:
         return self.constant(values, np.int64)
@@ -150,13 +164,14 @@ class Graph:
         return self.op("Concat", *[x] * (3 // channels), axis=1), features
 
 
-def write_graph(generator: Any, path: Path, large: bool = False) -> None:
+def write_graph(generator: Any, path: Path, weights: Path, large: bool = False) -> None:
     """Write a generator, in eval mode on the CPU; its inputs are a `picture` and, where it takes one, a `condition`.
 
     Args:
+        weights: its tensors as safetensors in float16, in the same folder. The graph says where in it each one lies.
         large: for large pictures, with an input `half` and a `half_result` before it is joined with the `result`.
     """
-    graph = Graph(generator)
+    graph = Graph(generator, weights)
     results, features = {}, None
     for picture, result in (("half", "half_result"), ("picture", "result"))[0 if large else 1 :]:
         results[result], made = graph.translate(picture, features)
@@ -169,7 +184,7 @@ def write_graph(generator: Any, path: Path, large: bool = False) -> None:
         shapes["condition"] = [1, generator.conditions]
     inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
     outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, None, None]) for name in results]
-    whole = helper.make_graph(graph.nodes, "network", inputs, outputs, graph.tensors)
+    whole = helper.make_graph(graph.nodes, "network", inputs, outputs, [*graph.tensors, *graph.places.values()])
     model = helper.make_model(whole, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    onnx.checker.check_model(model)
     onnx.save(model, path)
+    onnx.checker.check_model(path)

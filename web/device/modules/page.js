@@ -57,7 +57,7 @@ class App {
     this.arrived[part] = bytes;
     const { runtime, finder, directions } = this.release;
     const { model, graph } = directions[this.directions[0]];
-    const total = finder.bytes + (this.engine.kind === "wasm" ? model.bytes : graph.bytes + runtime.binary.bytes);
+    const total = finder.bytes + model.bytes + (this.engine.kind === "wasm" ? 0 : graph.bytes + runtime.binary.bytes);
     const sum = Object.values(this.arrived).reduce((a, b) => a + b, 0);
     Object.assign(find(".loading"), { hidden: this.converted > 0 || sum >= total, value: Math.min(1, sum / total) });
   }

@@ -8,8 +8,8 @@ import { fromImage, LINEAR, paste, picture, reduce, resize, sheet, toImage } fro
 import { prepare } from "./prepare.js";
 
 let ort, crew, release, base, engine;
-const networks = new Map(); // by the name of a file: the promise of a function, which takes and gives what Crew.run does
-const files = new Map(); // the promises of what they are made of
+const networks = new Map(); // by the name of their last file: the promise of a function, which takes and gives what Crew.run does
+const files = new Map(); // the promises of their contents, by name
 let last = Promise.resolve();
 const canvas = new OffscreenCanvas(1, 1);
 const pen = canvas.getContext("2d", { willReadFrequently: true });
@@ -28,7 +28,7 @@ const progress = (part) => (bytes) => postMessage({ part, bytes });
 
 const start = async (message) => {
   ({ release, base, engine } = message);
-  for (const name of message.first) fetched(fileOf(name), name).catch(() => {}); // while the threads start
+  for (const name of message.first) for (const file of filesOf(name)) fetched(file).catch(() => {}); // while the threads start
   if (typeof WebAssembly !== "object") throw new Problem("no_wasm");
   crew = await Crew.start(engine.kind === "wasm" ? engine.threads : 1).catch(() => Crew.start(1)); // others may not start
   if (engine.kind === "webgpu") await startRuntime(release.runtime);
@@ -48,33 +48,41 @@ const startRuntime = async ({ module, loader, binary }) => {
 // name: a direction, or the finder
 const isGraph = (name) => engine.kind === "webgpu" && name !== "finder";
 // large: large pictures have a graph of their own
-const fileOf = (name, large) => {
-  if (name === "finder") return release.finder;
+const filesOf = (name, large) => {
+  if (name === "finder") return [release.finder];
   const { model, graph, large: second } = release.directions[name];
-  if (!isGraph(name)) return model;
-  return large ? second : graph;
+  return isGraph(name) ? [model, large ? second : graph] : [model];
 };
-const fetched = (file, name) => {
-  if (!files.has(file.name)) files.set(file.name, load(file, base, progress(name)));
-  const content = files.get(file.name);
-  content.catch(() => files.delete(file.name)); // so that it can be tried again
-  return content;
+const fetched = async (file) => {
+  if (!files.has(file.name)) files.set(file.name, load(file, base, progress(file.name)));
+  try {
+    return await files.get(file.name);
+  } catch (error) {
+    files.delete(file.name); // so that it can be tried again
+    throw error;
+  }
+};
+const open = async (name, needed) => {
+  const contents = await Promise.all(needed.map(fetched));
+  for (const file of needed) files.delete(file.name);
+  if (isGraph(name)) return openGraph(...contents);
+  const loaded = crew.load(...contents, release.directions[name]?.about);
+  return (...task) => crew.run(loaded, ...task);
 };
 const network = (name, large) => {
-  const file = fileOf(name, large);
-  if (!networks.has(file.name)) {
-    const made = fetched(file, name).then(isGraph(name) ? openGraph : (content) => {
-      const loaded = crew.load(content, release.directions[name]?.about);
-      return (...task) => crew.run(loaded, ...task);
-    });
-    made.catch(() => networks.delete(file.name));
-    made.then(() => files.delete(file.name), () => {});
-    networks.set(file.name, made);
+  const needed = filesOf(name, large);
+  const key = needed.at(-1).name;
+  if (!networks.has(key)) {
+    networks.set(key, open(name, needed));
+    networks.get(key).catch(() => networks.delete(key));
   }
-  return networks.get(file.name);
+  return networks.get(key);
 };
-const openGraph = async (graph) => {
-  const session = await ort.InferenceSession.create(graph, { executionProviders: ["webgpu"], graphOptimizationLevel: "all", logSeverityLevel: 3 });
+const openGraph = async (weights, graph) => {
+  const session = await ort.InferenceSession.create(graph, {
+    executionProviders: ["webgpu"], graphOptimizationLevel: "all", logSeverityLevel: 3,
+    externalData: [{ path: "weights", data: weights }], // as cyclegan/engines/web.py calls it
+  });
   return async (values, shapes, condition) => {
     const names = [["half", "picture"], ["half_result", "result"]].map((both) => both.slice(-values.length));
     const feeds = Object.fromEntries(values.map((one, at) => [names[0][at], new ort.Tensor("float32", one, [1, 3, ...shapes[at]])]));
