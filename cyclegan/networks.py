@@ -150,10 +150,14 @@ class Generator(nn.Module):
     def forward(self, image: Tensor, condition: Tensor | None = None, large: bool = False) -> Tensor:
         """Args: large: the faces are about twice as large as those of the training; see `_large`."""
         change = self._changes(image, condition)
-        return self._large(image, change) if large else self._translate(image, change)[0]
+        made = self._large(image, change) if large else self._translate(image, change)[0]
+        return made.expand(-1, 3, -1, -1)
 
     def _translate(self, image: Tensor, change: Changes, features: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The result, and what the residual blocks made, unless it is given: (B, 4 width, h/4, w/4)."""
+        """The result, of 1 or 3 channels, and the features of the residual blocks, unless they are given.
+
+        (B, 3, H, W) -> (B, C, H, W) and (B, 4 width, h/4, w/4).
+        """
         layers, inner, (up1, up2) = self.layers, iter(change[2:-2]), change[-2:]
         stem = layers["stem"](F.pixel_unshuffle(image, self.fold), change[0])
         down = layers["down1"](stem, change[1])
@@ -164,7 +168,7 @@ class Generator(nn.Module):
         x = layers["up1"](features, up1)
         x = layers["up2"](x + down if self.compact else x, up2)
         x = layers["head"](x + stem if self.compact else x)
-        return torch.tanh(F.pixel_shuffle(x, self.fold)).expand(-1, 3, -1, -1), features
+        return torch.tanh(F.pixel_shuffle(x, self.fold)), features
 
     def _large(self, image: Tensor, change: Changes) -> Tensor:
         """Translate the picture at half its size as well; H and W are multiples of 2 `multiple`.
@@ -187,7 +191,7 @@ class Generator(nn.Module):
 
 
 def take_forms(made: Tensor, half: Tensor) -> Tensor:
-    """Take all but the finest detail of a picture from another one of half its size, (B, 3, H, W) and (B, 3, H/2, W/2).
+    """Take all but the finest detail of a picture from another one of half its size, (B, C, H, W) and (B, C, H/2, W/2).
 
     H and W are multiples of 4. This is how the levels of a Laplacian pyramid are joined (Burt & Adelson 1983,
     https://doi.org/10.1109/TCOM.1983.1095851).
