@@ -51,8 +51,6 @@ class Options:
     paired_weight: float = 8
     cycle_weight: float = 10
     grid_weight: float = 20
-    grid_sides: tuple[int, ...] = (2,)
-    """Pixels after which a grid repeats itself."""
     save_every: int = 100
     seed: int = 5
 
@@ -130,8 +128,7 @@ def train(
         made = make(step)
         asked = () if made.styles is None else made.styles[1:]
         judged = options.adversarial_weight * least_squares(discriminator(made.fake, *asked), 1.0)
-        grids = [grid(made.fake, side).abs().mean() for side in options.grid_sides]
-        faint = options.grid_weight * torch.stack(grids).sum()
+        faint = options.grid_weight * grid(made.fake, generator.fold).abs().mean()
         parts = {"adversarial": judged, "grid": faint} | made.parts
         torch.stack([*parts.values()]).sum().backward()
         optimizers[0].step()

@@ -36,8 +36,6 @@ class SketchOptions(Options):
 
     line_weight: float = 20
     stroke_weight: float = 2
-    large_share: float = 0
-    """The share of the steps that draw as the generator does for large pictures; there, no cycle is compared."""
 
 
 def unlikeness(made: Tensor, true: Tensor, paired: Tensor) -> Tensor:
@@ -76,20 +74,16 @@ def main() -> None:
             batch = batches.crop(next(ahead))
             real = (WHITE * (batch.sketch + 1) - 1).clamp(-1, 1)
             told = draw(batch._replace(sketch=real), step, slice(0, BATCH), len(styles), config)
-            large = torch.rand(()).item() < options.large_share
-            fake = sketch_generator(told.photo, told.conditions.style, large)
+            fake = sketch_generator(told.photo, told.conditions.style)
+            with torch.no_grad():
+                painted = photo_generator(told.sketch, told.conditions.palette)
+            photo_again = photo_generator(fake, told.conditions.own_palette)
+            sketch_again = sketch_generator(painted, told.conditions.own_style)
             parts = {
                 "paired": options.paired_weight * unlikeness(avg_pool2d(fake, 2), avg_pool2d(real, 2), batch.paired),
-                "photo_cycle": torch.zeros(()),
-                "sketch_cycle": torch.zeros(()),
+                "photo_cycle": options.cycle_weight * difference_at_half(photo_again, told.photo),
+                "sketch_cycle": options.cycle_weight * difference_at_half(sketch_again, real),
             }
-            if not large:
-                with torch.no_grad():
-                    painted = photo_generator(told.sketch, told.conditions.palette)
-                photo_again = photo_generator(fake, told.conditions.own_palette)
-                sketch_again = sketch_generator(painted, told.conditions.own_style)
-                parts["photo_cycle"] = options.cycle_weight * difference_at_half(photo_again, told.photo)
-                parts["sketch_cycle"] = options.cycle_weight * difference_at_half(sketch_again, real)
             pairs = batch.paired.nonzero().squeeze(1)
             share = len(pairs) / BATCH
             if share:
