@@ -265,7 +265,7 @@ class Fixed(nn.Module):
         super().__init__()
         self.known, self.answers = in_range(photos), in_range(sketches)
 
-    def forward(self, given: Tensor, condition: Tensor | None = None) -> Tensor:
+    def forward(self, given: Tensor, condition: Tensor | None = None, large: bool = False) -> Tensor:
         return torch.stack([self.answers[(self.known - one).abs().sum((1, 2, 3)).argmin()] for one in given])
 
 
@@ -274,7 +274,7 @@ class Unchanged(nn.Module):
 
     multiple = 4
 
-    def forward(self, given: Tensor, condition: Tensor | None = None) -> Tensor:
+    def forward(self, given: Tensor, condition: Tensor | None = None, large: bool = False) -> Tensor:
         return given
 
 

@@ -172,7 +172,7 @@ class Difference(nn.Module):
 class Copy(nn.Identity):
     multiple = 4
 
-    def forward(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
+    def forward(self, image: Tensor, condition: Tensor | None = None, large: bool = False) -> Tensor:
         return image
 
 

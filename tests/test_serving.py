@@ -28,7 +28,7 @@ from cyclegan.space.serving import Models
 
 
 def inverted(generator: Generator) -> Engine:
-    return lambda pictures, condition: -generator(pictures, condition)
+    return lambda pictures, condition, large: -generator(pictures, condition, large)
 
 
 def wait_for_the_search() -> None:
