@@ -12,7 +12,7 @@ from conftest import make_pipeline, picture
 from cyclegan import FaceSketchPipeline
 from cyclegan.engines import choose as choosing
 from cyclegan.engines.build import ENGINES, Engine, EngineError, build
-from cyclegan.engines.choose import TOLERANCE, choose, choose_apart
+from cyclegan.engines.choose import TOLERANCE, choose, choose_apart, prepare_large
 from cyclegan.engines.onnx import sample
 from cyclegan.images import to_tensor
 from cyclegan.networks import Generator
@@ -92,6 +92,10 @@ def test_another_process_chooses_and_remembers_the_same(
     monkeypatch.setattr(choosing, "time_engines", no_measuring)
     assert choose(generator, 32)[0] == name
     assert (engine(sample(2, 32)) - generator(sample(2, 32))).abs().mean() <= TOLERANCE
+    monkeypatch.setattr(torch.onnx, "export", None)  # nothing is traced in this process
+    prepare_large([generator], [(name, engine)], 32)
+    large = sample(2, 64)
+    assert (engine(large, None, True) - generator(large, None, True)).abs().mean() <= TOLERANCE
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"engine": "abacus"}'])

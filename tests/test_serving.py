@@ -9,6 +9,7 @@ from threading import Event
 from typing import Any
 
 import pytest
+import torch
 from conftest import ROOT, make_pipeline, picture
 from PIL import Image, ImageDraw
 from starlette.applications import Starlette
@@ -45,6 +46,7 @@ def test_torch_converts_until_the_fastest_engine_is_found(release: Path, monkeyp
         return [("inverting", inverted(generator)) for generator in generators]
 
     monkeypatch.setattr(translator, "choose_apart", choose_apart)
+    monkeypatch.setattr(translator, "prepare_large", lambda generators, found, size: None)
     models = Models(str(release), "auto")
     for name, weights in models.offers.items():  # the first, and one that is chosen later
         exact = FaceSketchPipeline.from_pretrained(weights, device="cpu").photo_to_sketch(picture(0))
@@ -54,6 +56,24 @@ def test_torch_converts_until_the_fastest_engine_is_found(release: Path, monkeyp
         assert set(models.load(weights).engines.values()) == {"inverting"}
         assert models.convert(Direction.PHOTO_TO_SKETCH, name, picture(0)).tobytes() != exact.tobytes()
         may_end.clear()
+
+
+def test_torch_converts_large_pictures_a_little_longer(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only then are the engine's own files for them there."""
+    pipe = FaceSketchPipeline.from_pretrained(release, device="cpu")
+    sides = 1, 3, 2 * pipe.image_size, 2 * pipe.image_size
+    exact = pipe.translate(pipe.sketch_generator, torch.zeros(sides))
+    seen = []
+
+    def prepare_large(generators: list[Generator], found: object, size: int) -> None:
+        seen.append(pipe.translate(pipe.sketch_generator, torch.zeros(sides)))
+
+    monkeypatch.setattr(translator, "choose_apart", lambda given, size: [("inverting", inverted(one)) for one in given])
+    monkeypatch.setattr(translator, "prepare_large", prepare_large)
+    pipe.find_fastest()
+    seen.append(pipe.translate(pipe.sketch_generator, torch.zeros(sides)))
+    assert torch.equal(seen[0], exact)
+    assert torch.equal(seen[1], -exact)
 
 
 def test_torch_goes_on_where_the_search_fails(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,29 +66,35 @@ def choose_apart(generators: Sequence[Generator], size: int) -> list[tuple[str, 
 
     Tracing a generator for ONNX patches the modules of the whole process and leaves its other threads little time.
     """
-    code = (
-        "import pickle, sys; from cyclegan.engines.choose import choose, warm_up; "
-        "generators, size = pickle.load(sys.stdin.buffer); "
-        "found = [choose(generator, size) for generator in generators]; "
-        "warm_up(generators, [engine for _, engine in found], size); "
-        "print(*(name for name, _ in found))"
-    )
-    child = subprocess.run(
-        [sys.executable, "-c", code], cwd=Path(__file__).parents[2], input=pickle.dumps((generators, size)),
-        stdout=subprocess.PIPE, check=True,
-    )  # fmt: skip
-    names = child.stdout.decode().split()[-len(generators) :]
+    names = _apart("print(*(choose(generator, size)[0] for generator in given))", generators, size).split()
     found = [(name, build(name, generator, size)) for name, generator in zip(names, generators, strict=True)]
-    warm_up(generators, [engine for _, engine in found], size)
+    with torch.inference_mode():
+        for generator, (_, engine) in zip(generators, found, strict=True):
+            engine(pad_to_multiple(sample(1, size), generator.multiple))  # the first picture takes longest
     return found
 
 
+def prepare_large(generators: Sequence[Generator], found: Sequence[tuple[str, Engine]], size: int) -> None:
+    """Make what large pictures need in another process, and convert one with each engine that `choose_apart` found."""
+    given = [(name, generator) for (name, _), generator in zip(found, generators, strict=True)]
+    _apart("for name, one in given: convert_large(build(name, one, size), one, size)", given, size)
+    for (_, engine), generator in zip(found, generators, strict=True):
+        convert_large(engine, generator, size)
+
+
 @torch.inference_mode()
-def warm_up(generators: Sequence[Generator], engines: Sequence[Engine], size: int) -> None:
-    """Convert a picture and a large one with each engine. The first of a kind takes longest."""
-    for generator, engine in zip(generators, engines, strict=True):
-        for scale in (1, 2):
-            engine(pad_to_multiple(sample(1, scale * size), scale * generator.multiple), None, scale > 1)
+def convert_large(engine: Engine, generator: Generator, size: int) -> None:
+    engine(pad_to_multiple(sample(1, 2 * size), 2 * generator.multiple), None, True)
+
+
+def _apart(code: str, given: Sequence[object], size: int) -> str:
+    """Run code of this module in another process, and return the last line that it prints."""
+    start = "import pickle, sys\nfrom cyclegan.engines.choose import *\ngiven, size = pickle.load(sys.stdin.buffer)\n"
+    child = subprocess.run(
+        [sys.executable, "-c", start + code], cwd=Path(__file__).parents[2], input=pickle.dumps((given, size)),
+        stdout=subprocess.PIPE, check=True,
+    )  # fmt: skip
+    return (child.stdout.decode().splitlines() or [""])[-1]
 
 
 def time_engines(engines: Mapping[Key, Engine], pictures: Tensor, turns: int, seconds: float) -> dict[Key, list[float]]:
