@@ -75,7 +75,7 @@ class Models:
     Args:
         weights: the first release to show: a folder or USER/REPO[@REVISION]. If the Hub cannot be reached, the embedded
             weights are shown. The tags of the repository and the embedded weights are on offer as well.
-        engine: as in `FaceSketchPipeline`. With `auto`, torch runs each release at first, since it takes half a minute
+        engine: as in `FaceSketchPipeline`. With `auto`, torch runs each release at first, since it takes a minute
             to find the fastest engine.
 
     Attributes:
