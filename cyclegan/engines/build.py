@@ -55,7 +55,7 @@ def build(name: str, generator: Generator, size: int) -> Engine:
     if name == "torch":
         return generator
     pays = not generator.compact and name != "openvino-int8"  # Winograd, where nothing is rounded to 8 bits
-    one_by_one = Lock()
+    locks = {large: Lock() for large in (False, True)}  # nothing is started twice, or waits for what it does not need
 
     @functools.cache
     def start(large: bool, winograd: bool) -> Engine:
@@ -63,7 +63,7 @@ def build(name: str, generator: Generator, size: int) -> Engine:
 
     def run(pictures: Tensor, condition: Tensor | None = None, large: bool = False) -> Tensor:
         even = pictures.shape[2] % ((4 if large else 2) * generator.multiple) == 0
-        with one_by_one:
+        with locks[large]:
             network = start(large, pays and even)
         return network(pictures, condition)
 

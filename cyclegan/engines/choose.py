@@ -84,6 +84,7 @@ def prepare_large(generators: Sequence[Generator], found: Sequence[tuple[str, En
 
 @torch.inference_mode()
 def convert_large(engine: Engine, generator: Generator, size: int) -> None:
+    """Convert a picture of twice the working size. The first one takes longest."""
     engine(pad_to_multiple(sample(1, 2 * size), 2 * generator.multiple), None, True)
 
 

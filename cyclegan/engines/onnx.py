@@ -20,6 +20,7 @@ class Large(nn.Module):
         super().__init__()
         self.generator = generator
 
+    # With another name than the generator's for the picture, the batch of the condition would count
     def forward(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
         return self.generator(image, condition, large=True)
 
