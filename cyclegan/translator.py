@@ -97,7 +97,7 @@ class Translator:
         """Run one of the two generators: (B, 3, H, W) -> (B, 3, H, W), both in [-1, 1], for any H and W.
 
         A picture that is much larger than those of the training is also converted at half its size, down to one that is
-        not: see `Generator`.
+        not: see `take_forms` in networks.py.
 
         The result is on this pipeline's device and in its dtype.
 
