@@ -11,6 +11,7 @@ from torch import Tensor
 LOOKED_AT = 256  # the longer side in pixels of what is judged
 TILE = 16
 WINDOW = 0.1  # of the longer side: the paper is the brightest within it
+PRINTED = 0.03  # how much darker than the paper its lines are, from which on they are taken away
 Kind = Literal["drawing", "photo", "blank"]
 
 
@@ -80,11 +81,27 @@ def _to_paper(small: Image.Image) -> np.ndarray:
     return _grey((np.asarray(small, np.float32) + 4) / (np.asarray(_paper(small), np.float32) + 4))
 
 
+def _printed(ratio: np.ndarray) -> float:
+    """How much darker its lines are, on squared or lined paper: (H, W), 1 for paper -> 0 to 1.
+
+    They are wherever nothing is drawn, so they are what is dark in the emptiest tenth of a side by a tenth. Of FS2K's
+    drawings not one has more than 0.022 there.
+    """
+    size = max(1, max(ratio.shape) // 10)
+    rows, columns = (length // size for length in ratio.shape)
+    tiles = ratio[: rows * size, : columns * size].reshape(rows, size, columns, size)
+    darkest, middle = np.percentile(tiles, [1, 50], (1, 3))
+    return float((middle - darkest).min()) if rows and columns else 0.0
+
+
 def judge(image: Image.Image) -> Kind:
     """Say what a picture is: a drawing, a photo, or blank, which is a page or a wall with nothing on it."""
     small = _small(image)
+    return _judge(small, _to_paper(small))
+
+
+def _judge(small: Image.Image, ratio: np.ndarray) -> Kind:
     values = np.asarray(small, np.float32)
-    ratio = _to_paper(small)
     if _is_blank(ratio):
         return "blank"
     if _is_negative(small):
@@ -102,13 +119,14 @@ def judge(image: Image.Image) -> Kind:
 def prepare_sketch(image: Image.Image) -> Image.Image:
     """Bring a drawing to grey strokes on white paper, as the photo generator knows them.
 
-    Shadows and the colour of the paper go, coloured fills become light tones, white on black is inverted, and faint
-    strokes get darker. A good pencil drawing, a photo and a blank page come back as they are.
+    Shadows, the colour of the paper and its printed lines go, coloured fills become light tones, white on black is
+    inverted, and faint strokes get darker. A good pencil drawing, a photo and a blank page come back as they are.
     """
-    if judge(image) != "drawing":
+    small = _small(image)
+    ratio = _to_paper(small)
+    if _judge(small, ratio) != "drawing":
         return image
     image = image.convert("RGB")
-    small = _small(image)
     if negative := _is_negative(small):
         image, small = (picture.point(lambda value: 255 - value) for picture in (image, small))
     values = np.asarray(small, np.float32)
@@ -116,7 +134,8 @@ def prepare_sketch(image: Image.Image) -> Image.Image:
     uneven = np.mean((deviations < 6) & (means < 205)) > 0.01 or np.percentile(_grey(values), 90) < 215
     colourful = np.ptp(values, 2).mean() > 5
     faint = np.percentile(_grey(values), 1) > 190
-    if not (negative or uneven or colourful or faint):
+    printed = _printed(ratio) > PRINTED
+    if not (negative or uneven or colourful or faint or printed):
         return image
     paper = np.asarray(_paper(small).resize(image.size, Image.Resampling.BICUBIC), np.float32)
     ink = (np.asarray(image, np.float32) / np.maximum(paper, 1) * 1.03).clip(0, 1)
@@ -126,6 +145,9 @@ def prepare_sketch(image: Image.Image) -> Image.Image:
     tone = fill.max(2)
     light = (ink.max(2) / np.maximum(tone, 0.05)).clip(0, 1) * (0.75 + 0.25 * tone)
     grey = _grey(ink) * (1 - colour) + light * colour
+    if printed:
+        lines = min(2 * _printed(grey), 0.5)  # elsewhere they are somewhat darker
+        grey = 1 - (1 - grey - lines).clip(0) / (1 - lines)
     darkest = np.percentile(grey, 1)
     grey = 1 - (1 - grey) * np.clip(0.75 / max(1 - darkest, 0.01), 1, 3)
     return Image.fromarray((grey.clip(0, 1) * 250).round().astype(np.uint8)).convert("RGB")

@@ -35,6 +35,13 @@ def shadow(size: int = 256) -> Values:
     return (1 - 0.5 / (1 + np.exp((0.7 - x - y / 2) / 0.04)))[..., None].astype(np.float32)
 
 
+def printed(step: int, squares: bool, size: int = 256) -> Values:
+    """Lines on paper, also squares: 0.75 where they are, 1 elsewhere, a little askew."""
+    y, x = np.mgrid[:size, :size]
+    lines = [np.abs(along % step - 1) < 0.7 for along in (y + x / 20, x - y / 20)[: 1 + squares]]
+    return np.where(np.any(lines, 0), 0.75, 1)[..., None].astype(np.float32)
+
+
 KRAFT = np.array([196, 158, 112], np.float32) / 255
 SPOILED = {
     "shadow": sketch() * shadow(),
@@ -44,6 +51,8 @@ SPOILED = {
     "dim": sketch() * 0.45,
     "shadow on kraft": sketch("anna") * KRAFT * shadow(),
     "white on black": 255 - sketch(),
+    "squared": sketch() * printed(12, squares=True),
+    "lined, in shadow": sketch() * printed(20, squares=False) * shadow(),
 }
 
 

@@ -5,6 +5,7 @@ import { blur, BOX, CUBIC, lines, picture, resize, round, toGrey } from "./pixel
 const LOOKED_AT = 256; // the longer side in pixels of what is judged
 const TILE = 16;
 const WINDOW = 0.1; // of the longer side: the paper is the brightest within it
+const PRINTED = 0.03; // how much darker than the paper its lines are, from which on they are taken away
 
 // Of a grey picture, as most drawings are, it has one channel: a third of the work
 const small = (given) => {
@@ -163,9 +164,22 @@ const isNegative = (image) => {
 
 const nothingOn = (ratio) => share(ratio, (value) => value < 0.9) < 4e-4;
 
+// How much darker its lines are, on squared or lined paper: what is dark in the emptiest tenth of a side by a tenth
+const printedOn = (ratio, { width, height }) => {
+  const size = Math.max(1, Math.trunc(Math.max(width, height) / 10));
+  const found = [];
+  for (let top = 0; top + size <= height; top += size) {
+    for (let left = 0; left + size <= width; left += size) {
+      const [darkest, middle] = percentiles(
+        make(size * size, (at) => ratio[(top + Math.trunc(at / size)) * width + left + (at % size)]), 1, 50);
+      found.push(middle - darkest);
+    }
+  }
+  return found.length ? Math.min(...found) : 0;
+};
+
 // What a picture is: "drawing", "photo" or "blank", which is a page or a wall with nothing on it
-const judge = (image, negative) => {
-  const ratio = toPaper(image);
+const judge = (image, ratio, negative) => {
   if (nothingOn(ratio)) return "blank";
   if (negative) return "drawing";
   const [means, deviations] = tiles(ratio, image);
@@ -180,14 +194,15 @@ const judge = (image, negative) => {
 };
 
 // A drawing -> grey strokes on white paper; a good one comes back as it is
-const prepareSketch = (image, looked, negative) => {
+const prepareSketch = (image, looked, ratio, negative) => {
   if (negative) [image, looked] = [image, looked].map((one) => ({ ...one, data: one.data.map((value) => 255 - value) }));
   const grey = greyOf(looked);
   const [means, deviations] = tiles(grey, looked);
   const [darkest, bright] = percentiles(grey, 1, 90);
   const uneven = share(means, (value, at) => deviations[at] < 6 && value < 205) > 0.01 || bright < 215;
   const colourful = looked.channels > 1 && mean(spread(looked.data)) > 5;
-  if (!(negative || uneven || colourful || darkest > 190)) return image;
+  const printed = printedOn(ratio, looked) > PRINTED;
+  if (!(negative || uneven || colourful || darkest > 190 || printed)) return image;
   const { channels, data: paper } = resize(paperOf(looked), image.width, image.height, CUBIC);
   const under = channels === 1 ? (at) => paper[Math.trunc(at / 3)] : (at) => paper[at];
   const ink = make(image.data.length, (at) => between(0, (image.data[at] / Math.max(under(at), 1)) * 1.03, 1));
@@ -200,6 +215,10 @@ const prepareSketch = (image, looked, negative) => {
     const light = between(0, tops[at] / Math.max(tones[at], 0.05), 1) * (0.75 + 0.25 * tones[at]);
     return greys[at] * (1 - colour) + light * colour;
   });
+  if (printed) {
+    const rules = Math.min(2 * printedOn(strokes, image), 0.5); // elsewhere they are somewhat darker
+    for (let at = 0; at < strokes.length; at++) strokes[at] = 1 - Math.max(1 - strokes[at] - rules, 0) / (1 - rules);
+  }
   const [low] = percentiles(strokes, 1);
   const darker = between(1, 0.75 / Math.max(1 - low, 0.01), 3);
   const made = picture(image.width, image.height, 3);
@@ -220,12 +239,13 @@ const preparePhoto = (image, looked) => {
 // source: "photo" or "sketch". Returns the picture to convert, and what it is; of a photo only whether it is blank
 export const prepare = (image, source) => {
   const looked = small(image);
-  const negative = source === "sketch" && isNegative(looked);
+  let made;
   if (source === "sketch") {
-    const kind = judge(looked, negative);
+    const [ratio, negative] = [toPaper(looked), isNegative(looked)];
+    const kind = judge(looked, ratio, negative);
     if (kind !== "drawing") return { image, kind };
-  }
-  const made = source === "sketch" ? prepareSketch(image, looked, negative) : preparePhoto(image, looked);
+    made = prepareSketch(image, looked, ratio, negative);
+  } else made = preparePhoto(image, looked);
   const blank = (source === "photo" || made !== image) && nothingOn(toPaper(made === image ? looked : small(made)));
   return { image: made, kind: blank ? "blank" : source === "sketch" ? "drawing" : "photo" };
 };
