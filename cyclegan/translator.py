@@ -1,7 +1,6 @@
 """Two generators on a device, run by the fastest engine: tensors in, tensors out."""
 
 from collections.abc import Sequence
-from functools import partial
 
 import torch
 from PIL import Image
@@ -11,7 +10,7 @@ from torch.nn.functional import avg_pool2d, one_hot
 from .devices import choose_device, choose_dtype
 from .directions import Direction
 from .engines.build import Engine, EngineError, build
-from .engines.choose import choose, choose_apart, prepare_large
+from .engines.choose import choose, convert_large
 from .faces import frame
 from .images import normalise, open_image, pad_to_multiple, to_tensor
 from .networks import Generator, take_forms
@@ -50,18 +49,12 @@ class Translator:
             self.engines[direction], self._engines[generator] = self._start(engine, generator)
 
     def find_fastest(self) -> None:
-        """Switch to the engines that `auto` chooses. Pictures can be converted while it looks for them.
-
-        Large pictures come last: they need another trace of each generator, which takes as long as all before.
-        """
-        if not self._takes_engines:
-            return
-        generators = list(self.generators.values())
-        found = choose_apart(generators, self.image_size)
-        for (direction, generator), (name, engine) in zip(self.generators.items(), found, strict=True):
-            self.engines[direction], self._engines[generator] = name, partial(_but_for_large, engine, generator)
-        prepare_large(generators, found, self.image_size)
-        self._engines.update({generator: engine for generator, (_, engine) in zip(generators, found, strict=True)})
+        """Switch to the engines that `auto` chooses. Pictures can be converted while it looks for them."""
+        if self._takes_engines:
+            for direction, generator in self.generators.items():
+                name, engine = choose(generator, self.image_size)
+                convert_large(engine, generator, self.image_size)
+                self.engines[direction], self._engines[generator] = name, engine
 
     @property
     def _takes_engines(self) -> bool:
@@ -148,9 +141,3 @@ class Translator:
             read = read_palette(normalise(to_tensor(face.image))[None])
             palette = torch.where(palette[..., 3:] > 0, palette, read)
         return palette.flatten(1)
-
-
-def _but_for_large(
-    engine: Engine, generator: Generator, pictures: Tensor, condition: Tensor | None, large: bool
-) -> Tensor:
-    return generator(pictures, condition, True) if large else engine(pictures, condition)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from cyclegan import FaceSketchPipeline
 from cyclegan.engines.build import EngineError, build
-from cyclegan.engines.onnx import make_condition_optional, to_onnx
+from cyclegan.engines.onnx import make_condition_optional, sample, to_onnx
 from cyclegan.images import normalise, to_tensor
 from cyclegan.networks import Generator, PatchDiscriminator
 from cyclegan.palette import PALETTE_SIZE, ChoiceError, make_palette, read_palette
@@ -88,6 +88,17 @@ def test_engines_take_conditions(name: str, compact: bool) -> None:
             for large in (False, True):
                 made, wanted = (network(images, condition, large) for network in (engine, generator))
                 torch.testing.assert_close(made, wanted, atol=0.02, rtol=0)
+
+
+def test_eight_bits_keep_what_is_asked_for() -> None:
+    pytest.importorskip("nncf")
+    pipe = FaceSketchPipeline.from_pretrained(direction="sketch_to_photo", device="cpu")
+    engine = build("openvino-int8", pipe.photo_generator, 64)
+    images = sample(1, 64)
+    with torch.inference_mode():
+        for condition in (None, make_palette(skin="#5b3a24").flatten(1), make_palette(hair="red").flatten(1)):
+            made, wanted = (network(images, condition) for network in (engine, pipe.photo_generator))
+            assert (made - wanted).abs().mean() < 0.04
 
 
 def test_an_exported_file_does_without_its_condition(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -12,10 +13,10 @@ from conftest import make_pipeline, picture
 from cyclegan import FaceSketchPipeline
 from cyclegan.engines import choose as choosing
 from cyclegan.engines.build import ENGINES, Engine, EngineError, build
-from cyclegan.engines.choose import TOLERANCE, choose, choose_apart, prepare_large
+from cyclegan.engines.choose import choose
 from cyclegan.engines.onnx import sample
 from cyclegan.images import to_tensor
-from cyclegan.networks import Generator
+from cyclegan.networks import Generator, Padding, Upsample
 
 # Untrained networks err more than trained ones: their pictures are all fine texture
 LIMITS = {"torch": 0.0, "compile": 0.02, "onnxruntime": 1e-5, "openvino": 1e-5, "openvino-int8": 0.1}
@@ -61,6 +62,27 @@ def test_an_engine_gives_the_pictures_of_torch(name: str, large: bool, generator
         assert (made - exact).abs().mean() <= LIMITS.get(name, 0.02)
 
 
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize("compact", [False, True])
+@pytest.mark.parametrize("upsample", get_args(Upsample))
+@pytest.mark.parametrize("padding", get_args(Padding))
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_every_architecture_becomes_onnx(
+    name: str, padding: Padding, upsample: Upsample, compact: bool, large: bool
+) -> None:
+    torch.manual_seed(0)
+    generator = Generator(4, 1, padding, upsample, compact, grey=True, conditions=2).eval()
+    for parameter in generator.parameters():  # also the biases and the condition, which begin at zero
+        torch.nn.init.normal_(parameter, 0, 0.2)
+    engine = start(name, generator)
+    for batch, height, width in ((1, 64, 64), (2, 48, 80)):
+        pictures = torch.rand(batch, 3, height, width) * 2 - 1
+        for condition in (None, torch.rand(1, 2), torch.rand(batch, 2)):
+            with torch.inference_mode():
+                made, exact = engine(pictures, condition, large), generator(pictures, condition, large)
+            torch.testing.assert_close(made, exact, atol=1e-4, rtol=0)
+
+
 def test_threads_may_share_an_engine(generator: Generator) -> None:
     engine = start("openvino", generator)
     pictures = [sample(1, 64).roll(shift, -1) for shift in range(8)]
@@ -83,19 +105,6 @@ def test_the_choice_is_remembered(generator: Generator, cache: Path, monkeypatch
         choose(generator, 64)
     with pytest.raises(AssertionError):
         choose(Generator(4, 1, padding="zero").eval(), 32)
-
-
-def test_another_process_chooses_and_remembers_the_same(
-    generator: Generator, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ((name, engine),) = choose_apart([generator], 32)
-    monkeypatch.setattr(choosing, "time_engines", no_measuring)
-    assert choose(generator, 32)[0] == name
-    assert (engine(sample(2, 32)) - generator(sample(2, 32))).abs().mean() <= TOLERANCE
-    monkeypatch.setattr(torch.onnx, "export", None)  # nothing is traced in this process
-    prepare_large([generator], [(name, engine)], 32)
-    large = sample(2, 64)
-    assert (engine(large, None, True) - generator(large, None, True)).abs().mean() <= TOLERANCE
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"engine": "abacus"}'])

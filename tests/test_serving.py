@@ -9,7 +9,6 @@ from threading import Event
 from typing import Any
 
 import pytest
-import torch
 from conftest import ROOT, make_pipeline, picture
 from PIL import Image, ImageDraw
 from starlette.applications import Starlette
@@ -41,12 +40,11 @@ def wait_for_the_search() -> None:
 def test_torch_converts_until_the_fastest_engine_is_found(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     may_end = Event()
 
-    def choose_apart(generators: list[Generator], size: int) -> list[tuple[str, Engine]]:
+    def choose(generator: Generator, size: int) -> tuple[str, Engine]:
         assert may_end.wait(60)
-        return [("inverting", inverted(generator)) for generator in generators]
+        return "inverting", inverted(generator)
 
-    monkeypatch.setattr(translator, "choose_apart", choose_apart)
-    monkeypatch.setattr(translator, "prepare_large", lambda generators, found, size: None)
+    monkeypatch.setattr(translator, "choose", choose)
     models = Models(str(release), "auto")
     for name, weights in models.offers.items():  # the first, and one that is chosen later
         exact = FaceSketchPipeline.from_pretrained(weights, device="cpu").photo_to_sketch(picture(0))
@@ -58,26 +56,8 @@ def test_torch_converts_until_the_fastest_engine_is_found(release: Path, monkeyp
         may_end.clear()
 
 
-def test_torch_converts_large_pictures_a_little_longer(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only then are the engine's own files for them there."""
-    pipe = FaceSketchPipeline.from_pretrained(release, device="cpu")
-    sides = 1, 3, 2 * pipe.image_size, 2 * pipe.image_size
-    exact = pipe.translate(pipe.sketch_generator, torch.zeros(sides))
-    seen = []
-
-    def prepare_large(generators: list[Generator], found: object, size: int) -> None:
-        seen.append(pipe.translate(pipe.sketch_generator, torch.zeros(sides)))
-
-    monkeypatch.setattr(translator, "choose_apart", lambda given, size: [("inverting", inverted(one)) for one in given])
-    monkeypatch.setattr(translator, "prepare_large", prepare_large)
-    pipe.find_fastest()
-    seen.append(pipe.translate(pipe.sketch_generator, torch.zeros(sides)))
-    assert torch.equal(seen[0], exact)
-    assert torch.equal(seen[1], -exact)
-
-
 def test_torch_goes_on_where_the_search_fails(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.executable", "/no/such/python")
+    monkeypatch.setattr(translator, "choose", None)
     with pytest.warns(UserWarning, match="No faster engine was found for release"):
         models = Models(str(release), "auto")
         wait_for_the_search()

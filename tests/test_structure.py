@@ -23,7 +23,6 @@ OPTIONAL = (
     "nncf",
     "onnx",
     "onnxruntime",
-    "onnxscript",
     "openvino",
     "piq",
     "starlette",

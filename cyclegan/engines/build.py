@@ -174,8 +174,8 @@ def folder_of(generator: Generator) -> Path:
     """Return the cache folder of a generator, named after its weights, its code and the version of torch."""
     settings = repr({name: value for name, value in vars(generator).items() if not name.startswith("_")})
     weights = (tensor.numpy().tobytes() for tensor in generator.state_dict().values())
-    files = (__file__, inspect.getfile(rewrite), inspect.getfile(to_onnx), inspect.getfile(Generator))
-    code = (Path(file).read_bytes() for file in files)
+    files = (*sorted(Path(__file__).parent.glob("*.py")), Path(inspect.getfile(Generator)))
+    code = (file.read_bytes() for file in files)
     return cache_folder() / "engines" / digest(*weights, *code, settings.encode(), torch.__version__.encode())
 
 

@@ -1,15 +1,11 @@
 """Choose the fastest engine on this machine. It is measured once and remembered."""
 
 import json
-import pickle
 import platform
-import subprocess
-import sys
 import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TypeVar
 
 import torch
@@ -61,41 +57,10 @@ def choose(generator: Generator, size: int) -> tuple[EngineName, Engine]:
     return fastest, engines[fastest]
 
 
-def choose_apart(generators: Sequence[Generator], size: int) -> list[tuple[str, Engine]]:
-    """Run `choose` for each generator in another process, so that this one can use torch meanwhile.
-
-    Tracing a generator for ONNX patches the modules of the whole process and leaves its other threads little time.
-    """
-    names = _apart("print(*(choose(generator, size)[0] for generator in given))", generators, size).split()
-    found = [(name, build(name, generator, size)) for name, generator in zip(names, generators, strict=True)]
-    with torch.inference_mode():
-        for generator, (_, engine) in zip(generators, found, strict=True):
-            engine(pad_to_multiple(sample(1, size), generator.multiple))  # the first picture takes longest
-    return found
-
-
-def prepare_large(generators: Sequence[Generator], found: Sequence[tuple[str, Engine]], size: int) -> None:
-    """Make what large pictures need in another process, and convert one with each engine that `choose_apart` found."""
-    given = [(name, generator) for (name, _), generator in zip(found, generators, strict=True)]
-    _apart("for name, one in given: convert_large(build(name, one, size), one, size)", given, size)
-    for (_, engine), generator in zip(found, generators, strict=True):
-        convert_large(engine, generator, size)
-
-
 @torch.inference_mode()
 def convert_large(engine: Engine, generator: Generator, size: int) -> None:
     """Convert a picture of twice the working size. The first one takes longest."""
     engine(pad_to_multiple(sample(1, 2 * size), 2 * generator.multiple), None, True)
-
-
-def _apart(code: str, given: Sequence[object], size: int) -> str:
-    """Run code of this module in another process, and return the last line that it prints."""
-    start = "import pickle, sys\nfrom cyclegan.engines.choose import *\ngiven, size = pickle.load(sys.stdin.buffer)\n"
-    child = subprocess.run(
-        [sys.executable, "-c", start + code], cwd=Path(__file__).parents[2], input=pickle.dumps((given, size)),
-        stdout=subprocess.PIPE, check=True,
-    )  # fmt: skip
-    return (child.stdout.decode().splitlines() or [""])[-1]
 
 
 def time_engines(engines: Mapping[Key, Engine], pictures: Tensor, turns: int, seconds: float) -> dict[Key, list[float]]:

@@ -8,21 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..networks import Generator
-
-
-class Large(nn.Module):
-    """A generator to which every picture is large."""
-
-    def __init__(self, generator: Generator) -> None:
-        super().__init__()
-        self.generator = generator
-
-    # With another name than the generator's for the picture, the batch of the condition would count
-    def forward(self, image: Tensor, condition: Tensor | None = None) -> Tensor:
-        return self.generator(image, condition, large=True)
 
 
 def to_onnx(generator: Generator, path: Path, large: bool = False) -> None:
@@ -31,22 +19,14 @@ def to_onnx(generator: Generator, path: Path, large: bool = False) -> None:
     One with conditions also takes `condition`, (batch, conditions) or (1, conditions); zeros are none.
 
     Args:
+        generator: on the CPU, in float32 and in evaluation mode, perhaps rewritten.
         large: as for the generator.
     """
-    multiple = generator.multiple * (2 if large else 1)
-    batch = {0: torch.export.Dim("batch")}
-    sides = {2: multiple * torch.export.Dim("height", min=2), 3: multiple * torch.export.Dim("width", min=2)}
-    condition = [torch.zeros(2, generator.conditions)] if generator.conditions else []
-    torch.onnx.export(
-        Large(generator).eval() if large else generator,
-        (torch.zeros(2, 3, 4 * multiple, 5 * multiple), *condition),
-        path,
-        input_names=["picture", *["condition" for _ in condition]],
-        output_names=["result"],
-        dynamic_shapes=(batch | sides, *[batch for _ in condition]),
-        external_data=False,
-        verbose=False,
-    )
+    from .graph import Graph  # which needs the package onnx
+
+    graph = Graph(generator)
+    made = graph.large("picture") if large else graph.translate("picture")[0]
+    graph.save(path, {"result": graph.coloured(made)}, {"picture": ["batch", 3, "height", "width"]})
 
 
 def make_condition_optional(path: Path) -> None:
@@ -73,8 +53,8 @@ def quantise(source: Path, target: Path, pictures: Tensor) -> None:
     sizes = {given.name: given.type.tensor_type.shape.dim[1].dim_value for given in model.graph.input}
     condition = {"condition": np.zeros((1, sizes["condition"]), np.float32)} if "condition" in sizes else {}
     data = nncf.Dataset(pictures.split(1), lambda picture: {"picture": picture.numpy()} | condition)
-    # Through a Pad the ranges come out wrong: ten times the error. The map from a condition would take longer in 8 bits
-    scope = nncf.IgnoredScope(types=["Pad", "Gemm"], validate=False)
+    # Through a Pad, ranges come out wrong: ten times the error. And a condition has none while it is not given
+    scope = nncf.IgnoredScope(types=["Pad"], patterns=["condition.*"], validate=False)
     nncf.set_log_level(logging.ERROR)
     with redirect_stdout(sys.stderr):  # where its progress bars belong
         model = nncf.quantize(model, data, subset_size=len(pictures), ignored_scope=scope)

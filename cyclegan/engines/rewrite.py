@@ -31,9 +31,23 @@ def rewrite(generator: Generator, winograd: bool) -> Generator:
         for number in range(generator.blocks):
             block = layers[f"block{number + 1}"]
             block.conv1[0], block.conv2 = Winograd(block.conv1[0]), Winograd(block.conv2)
-        layers["down2"].extend([nn.Unflatten(2, (-1, 2)), nn.Flatten(3)])  # (B, 4w, h/8, w/2): rows in pairs
-        layers["up1"].insert(0, nn.Sequential(nn.Unflatten(3, (2, -1)), nn.Flatten(2, 3)))  # (B, 4w, h/4, w/4)
+        layers["down2"].append(PairRows())  # (B, 4w, h/8, w/2)
+        layers["up1"].insert(0, UnpairRows())  # (B, 4w, h/4, w/4)
     return rewritten
+
+
+class PairRows(nn.Module):
+    """Put each odd row to the right of the even one above it: (B, C, H, W) -> (B, C, H/2, 2W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.unflatten(2, (-1, 2)).flatten(3)
+
+
+class UnpairRows(nn.Module):
+    """What `PairRows` made -> what it was made of."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.unflatten(3, (2, -1)).flatten(2, 3)
 
 
 class Winograd(nn.Module):

@@ -75,8 +75,7 @@ class Models:
     Args:
         weights: the first release to show: a folder or USER/REPO[@REVISION]. If the Hub cannot be reached, the embedded
             weights are shown. The tags of the repository and the embedded weights are on offer as well.
-        engine: as in `FaceSketchPipeline`. With `auto`, torch runs each release at first, since it takes a minute
-            to find the fastest engine.
+        engine: as in `FaceSketchPipeline`. With `auto`, torch runs each release until the fastest engine is found.
 
     Attributes:
         offers: the weights behind each name. Visitors choose from the names and never see a path.
