@@ -29,7 +29,6 @@ class Graph:
 
     def __init__(self, generator: Generator) -> None:
         self.generator = generator
-        self.layers: Any = generator.layers
         self.names = (f"x{number}" for number in count())
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[tuple[str, bytes], str] = {}
@@ -160,10 +159,7 @@ class Graph:
         lower = self.op("Sub", both, difference), self.convolution(self.op("Sub", even, below), fourth)
         return self.op("Concat", self.op("Add", *upper), self.op("Sub", *lower), axis=3)
 
-    def layer(self, x: str, name: str, change: Change) -> str:
-        return self.modules(x, self.layers[name], change)
-
-    def modules(self, x: str, layer: Layer, change: Change) -> str:
+    def layer(self, x: str, layer: Layer, change: Change) -> str:
         biased = not any(isinstance(module, ConditionalNorm) for module in layer)
         for module in layer:
             if isinstance(module, ConditionalNorm):
@@ -174,9 +170,8 @@ class Graph:
                 x = self.apply(x, module, biased)
         return x
 
-    def block(self, x: str, name: str, first: Change, second: Change) -> str:
-        block = self.layers[name]
-        inner = self.apply(self.modules(x, block.conv1, first), block.conv2)
+    def block(self, x: str, block: Any, first: Change, second: Change) -> str:
+        inner = self.apply(self.layer(x, block.conv1, first), block.conv2)
         return self.op("Add", x, self.norm(inner, block.norm2.num_features, second))
 
     def unshuffled(self, x: str) -> str:
@@ -189,16 +184,17 @@ class Graph:
     def translate(self, x: str, features: str | None = None) -> tuple[str, str]:
         """The result, of 1 or 3 channels, and what the residual blocks made, unless it is given."""
         generator, compact, fold = self.generator, self.generator.compact, self.generator.fold
+        layers: Any = generator.layers
         inner, (up1, up2) = iter(self.changes[2:-2]), self.changes[-2:]
-        stem = self.layer(self.unshuffled(x) if fold > 1 else x, "stem", self.changes[0])
-        down = self.layer(stem, "down1", self.changes[1])
+        stem = self.layer(self.unshuffled(x) if fold > 1 else x, layers["stem"], self.changes[0])
+        down = self.layer(stem, layers["down1"], self.changes[1])
         if features is None:
-            features = self.layer(down, "down2", next(inner))
-            for number in range(generator.blocks):
-                features = self.block(features, f"block{number + 1}", next(inner), next(inner))
-        x = self.layer(features, "up1", up1)
-        x = self.layer(self.op("Add", x, down) if compact else x, "up2", up2)
-        x = self.apply(self.op("Add", x, stem) if compact else x, self.layers["head"], biased=True)
+            features = self.layer(down, layers["down2"], next(inner))
+            for i in range(generator.blocks):
+                features = self.block(features, layers[f"block{i + 1}"], next(inner), next(inner))
+        x = self.layer(features, layers["up1"], up1)
+        x = self.layer(self.op("Add", x, down) if compact else x, layers["up2"], up2)
+        x = self.apply(self.op("Add", x, stem) if compact else x, layers["head"], biased=True)
         if fold > 1:
             x = self.op("DepthToSpace", x, blocksize=fold, mode="CRD")
         return self.op("Tanh", x), features
