@@ -188,7 +188,7 @@ def measure(page: Page, pipe: FaceSketchPipeline, folder: Path, options: Options
     shutil.copytree(options.runtime or fetch_runtime(*PLAIN_RUNTIME), plain)
     (plain / "worker.js").write_text(PLAIN)
     for direction, generator in pipe.generators.items():
-        to_onnx(generator, plain / f"{direction}.onnx")
+        (plain / f"{direction}.onnx").write_bytes(to_onnx(generator).SerializeToString())
     rows = []
     for direction, generator in pipe.generators.items():
         for size in options.sizes:

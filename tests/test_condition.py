@@ -12,7 +12,8 @@ from PIL import Image
 
 from cyclegan import FaceSketchPipeline
 from cyclegan.engines.build import EngineError, build
-from cyclegan.engines.onnx import make_condition_optional, sample, to_onnx
+from cyclegan.engines.export import _write
+from cyclegan.engines.onnx import sample
 from cyclegan.images import normalise, to_tensor
 from cyclegan.networks import Generator, PatchDiscriminator
 from cyclegan.palette import PALETTE_SIZE, ChoiceError, make_palette, read_palette
@@ -104,8 +105,7 @@ def test_eight_bits_keep_what_is_asked_for() -> None:
 def test_an_exported_file_does_without_its_condition(tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     generator, path = told(width=4, blocks=1, conditions=3), tmp_path / "generator.onnx"
-    to_onnx(generator, path)
-    make_condition_optional(path)
+    _write("onnx", generator, path, large=False, calibrating=None)
     session = onnxruntime.InferenceSession(path)
     images, style = torch.rand(2, 3, 32, 32), torch.eye(3)[1:2]
     with torch.inference_mode():

@@ -153,9 +153,9 @@ def test_an_engine_that_needs_the_cache_says_where_it_may_be(
 ) -> None:
     (cache / "file").write_text("")
     monkeypatch.setenv("CYCLEGAN_CACHE", str(cache / "file"))
-    words = r"The files that an engine is made of cannot be stored in .*file: Not a directory\. Set CYCLEGAN_CACHE"
+    words = r"The model in 8 bits cannot be stored in .*file: Not a directory\. Set CYCLEGAN_CACHE"
     with pytest.raises(EngineError, match=words):
-        build("onnxruntime", generator, 32)
+        build("openvino-int8", generator, 32)
 
 
 def test_an_unknown_engine_is_a_sentence(generator: Generator) -> None:

@@ -97,12 +97,12 @@ def test_a_file_that_differs_is_not_written(tmp_path: Path, monkeypatch: pytest.
 
 def test_why_openvino_cannot_write_is_told(tmp_path: Path) -> None:
     """Its own words name no cause."""
-    to_onnx(make_pipeline().generators[Direction.PHOTO_TO_SKETCH], tmp_path / "a.onnx")
+    model = to_onnx(make_pipeline().generators[Direction.PHOTO_TO_SKETCH]).SerializeToString()
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, unlimited[1]))
     try:
         with pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
-            exporting._to_openvino(tmp_path / "a.onnx")
+            exporting._to_openvino(model, tmp_path / "a.xml")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
 

@@ -1,8 +1,8 @@
 """How a generator runs fastest on the processor at hand.
 
 An engine is called as the generator is, with (B, 3, H, W) float32 in [-1, 1], perhaps a condition, and whether the
-pictures are large. All but `torch` run the generator as `rewrite` makes it, and all but torch's an ONNX file, which is
-made once and kept in the user's cache. What large pictures need is made when the first one comes.
+pictures are large. All but `torch` run the generator as `rewrite` makes it, and all but torch's as ONNX. A model in 8
+bits is made once and kept in the user's cache. What large pictures need is made when the first one comes.
 """
 
 import copy
@@ -28,7 +28,6 @@ from .rewrite import rewrite
 Engine = Callable[..., Tensor]
 EngineName = Literal["torch", "torch-bf16", "compile", "openvino", "openvino-bf16", "openvino-int8", "onnxruntime"]
 ENGINES: tuple[EngineName, ...] = get_args(EngineName)
-MADE = "The files that an engine is made of"
 CALIBRATION = 16  # pictures that int8 takes its ranges from
 
 
@@ -80,11 +79,10 @@ def _start(name: str, network: Generator, large: bool, size: int) -> Engine:
             plain = _torch(network, large, torch.bfloat16 if has_bf16() else torch.float32)
             return plain if large else torch.compile(plain)  # its algebra of shapes takes minutes for both sizes
         case "onnxruntime":
-            return run_onnxruntime(_onnx(network, large))
-        case "openvino":
-            return run_openvino(_onnx(network, large), size=size)
-        case "openvino-bf16":
-            return run_openvino(_onnx(network, large), "bf16", size)
+            return run_onnxruntime(to_onnx(network, large).SerializeToString())
+        case "openvino" | "openvino-bf16":
+            precision = "bf16" if name.endswith("bf16") else "f32"
+            return run_openvino(to_onnx(network, large).SerializeToString(), precision, size)
         case _:
             return run_openvino(_int8(network, large, size), "bf16" if has_bf16() else "f32", size)
 
@@ -100,8 +98,8 @@ def _torch(generator: Generator, large: bool, dtype: torch.dtype) -> Engine:
     return run
 
 
-def run_onnxruntime(path: Path) -> Engine:
-    """Run an ONNX file with ONNX Runtime on the CPU, with as many threads as torch.
+def run_onnxruntime(model: bytes | Path) -> Engine:
+    """Run an ONNX model with ONNX Runtime on the CPU, with as many threads as torch.
 
     Raises:
         ModuleNotFoundError: onnxruntime is not installed.
@@ -110,7 +108,7 @@ def run_onnxruntime(path: Path) -> Engine:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
     size = {given.name: given.shape[1] for given in session.get_inputs()}.get("condition", 0)
 
@@ -123,14 +121,17 @@ def run_onnxruntime(path: Path) -> Engine:
     return run
 
 
-def run_openvino(path: Path, precision: str = "f32", size: int | None = None) -> Engine:
-    """Run an ONNX or OpenVINO file. A single square picture of 1, 1.5, 2, ... times `size` runs faster than others."""
+def run_openvino(model: bytes | Path, precision: str = "f32", size: int | None = None) -> Engine:
+    """Run an ONNX model or an OpenVINO file.
+
+    A single square picture of 1, 1.5, 2, ... times `size` runs faster than others.
+    """
     import openvino
 
     core = openvino.Core()
     settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
 
-    network = core.read_model(path)
+    network = core.read_model(model)
     none = [torch.zeros(1, given.partial_shape[1].get_length()) for given in network.inputs[1:]]
 
     @functools.lru_cache(4)  # a model of one shape takes memory
@@ -151,22 +152,15 @@ def run_openvino(path: Path, precision: str = "f32", size: int | None = None) ->
     return run
 
 
-def _onnx(generator: Generator, large: bool) -> Path:
-    """Return the ONNX file of a generator in the cache, and make it if needed."""
-    path = folder_of(generator) / f"generator{'-large' if large else ''}.onnx"
-    if not path.exists():
-        with kept_in_cache(MADE, EngineError), atomic(path) as partial:
-            to_onnx(generator, partial, large)
-    return path
-
-
 def _int8(generator: Generator, large: bool, size: int) -> Path:
+    """Return the model in 8 bits in the cache, and make it if needed."""
     path = folder_of(generator) / f"int8-{size}{'-large' if large else ''}.onnx"
     if not path.exists():
         scale = 2 if large else 1
         pictures = pad_to_multiple(sample(CALIBRATION, scale * size), scale * generator.multiple)
-        with kept_in_cache(MADE, EngineError), atomic(path) as partial:
-            quantise(_onnx(generator, large), partial, pictures)
+        model = quantise(to_onnx(generator, large), pictures)
+        with kept_in_cache("The model in 8 bits", EngineError), atomic(path) as partial:
+            partial.write_bytes(model.SerializeToString())
     return path
 
 

@@ -20,7 +20,7 @@ from ..palette import PALETTE_SIZE, PARTS
 from ..pipeline import FaceSketchPipeline
 from ..translator import LARGE
 from .build import CALIBRATION, Engine, EngineError, run_onnxruntime, run_openvino
-from .onnx import make_condition_optional, quantise, sample, to_onnx
+from .onnx import no_condition, quantise, sample, to_onnx
 
 Format = Literal["onnx", "openvino"]
 LIMITS = {False: 1e-3, True: 0.03}  # by int8: the largest mean difference from torch that is accepted
@@ -134,27 +134,29 @@ def calibration(pipe: FaceSketchPipeline, data: Path | None) -> dict[Direction, 
 
 
 def _write(kind: Format, generator: Generator, path: Path, large: bool, calibrating: Tensor | None) -> None:
-    draft = path.with_suffix(".onnx")
-    to_onnx(generator, draft, large)
+    model = to_onnx(generator, large)
     if calibrating is not None:
         scale = 2 if large else 1
         pictures = interpolate(calibrating, scale_factor=float(scale), mode="bilinear")
-        quantise(draft, draft, pad_to_multiple(pictures, scale * generator.multiple))
+        model = quantise(model, pad_to_multiple(pictures, scale * generator.multiple))
     if kind == "openvino":
-        _to_openvino(draft)
-    else:
-        make_condition_optional(draft)
+        _to_openvino(model.SerializeToString(), path)
+        return
+    import onnx
+
+    for name, none in no_condition(model).items():  # an initialiser of an input's name is what it is when not given
+        model.graph.initializer.append(onnx.numpy_helper.from_array(none, name))
+    onnx.save(model, path)
 
 
-def _to_openvino(path: Path) -> None:
+def _to_openvino(model: bytes, path: Path) -> None:
     import openvino
 
     try:
-        openvino.save_model(openvino.Core().read_model(path), path.with_suffix(".xml"), compress_to_fp16=False)
+        openvino.save_model(openvino.Core().read_model(model), path, compress_to_fp16=False)
     except RuntimeError as error:
-        path.with_suffix(".bin").write_bytes(path.read_bytes())  # fails in its turn, and with the cause
-        raise EngineError(f"OpenVINO cannot write {path.stem}.xml: {error}") from None
-    path.unlink()
+        path.with_suffix(".bin").write_bytes(model)  # fails in its turn, and with the cause
+        raise EngineError(f"OpenVINO cannot write {path.name}: {error}") from None
 
 
 def _conditions(pipe: FaceSketchPipeline, kind: Format) -> str:

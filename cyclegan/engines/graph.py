@@ -4,7 +4,6 @@ Tracing it with `torch.onnx.export` takes 15 s, 25 s for large pictures, nearly 
 """
 
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -212,13 +211,12 @@ class Graph:
     def coloured(self, x: str) -> str:
         return self.op("Concat", x, x, x, axis=1) if self.generator.grey else x
 
-    def save(self, path: Path, results: dict[str, str], inputs: dict[str, list[int | str]]) -> None:
-        """Write the graph. results: the name of each output, and what it is; inputs: the sides of each."""
+    def model(self, results: dict[str, str], inputs: dict[str, list[int | str]]) -> onnx.ModelProto:
+        """The whole graph. results: the name of each output, and what it is; inputs: the sides of each."""
         self.nodes += [helper.make_node("Identity", [made], [name]) for name, made in results.items()]
         if self.generator.conditions:
             inputs = inputs | {"condition": [inputs["picture"][0], self.generator.conditions]}
         given = [helper.make_tensor_value_info(name, TensorProto.FLOAT, sides) for name, sides in inputs.items()]
         made = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 3, None, None]) for name in results]
         graph = helper.make_graph(self.nodes, "generator", given, made, self.tensors)
-        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR), path)
-        onnx.checker.check_model(path)
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR)

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import onnx
 from onnx import TensorProto
 from torch import Tensor
 
@@ -66,4 +67,5 @@ def write_graph(generator: Generator, path: Path, weights: Path, large: bool = F
         results["half_result"] = graph.coloured(half)
         features = graph.enlarge(made, mode="linear") if generator.compact else None
     results["result"] = graph.coloured(graph.translate("picture", features)[0])
-    graph.save(path, results, inputs)
+    onnx.save(graph.model(results, inputs), path)
+    onnx.checker.check_model(path)  # with the weights
