@@ -46,6 +46,8 @@ class PhotoOptions(Options):
     likeness_weight: float = 6
     chroma_weight: float = 10
     """Of the differences between the colour channels, see off_colour."""
+    red_weight: float = 0
+    """Of dark red, see too_red."""
     fsim_weight: float = 6
     """Of 1 - FSIM (Zhang et al. 2011) of the grey photos, at half the size."""
     recolour: float = 0.0
@@ -99,6 +101,13 @@ def off_colour(made: Tensor, true: Tensor) -> Tensor:
     red, green, blue = avg_pool2d(made - true, 2).unbind(1)
     difference = torch.stack([red - green, blue - green])
     return (difference.abs() + SPOTS * difference.square()).mean()
+
+
+def too_red(made: Tensor) -> Tensor:
+    """By how much dark colours are redder than dark skin and lips, on average, at half the size."""
+    red, green, blue = avg_pool2d(made, 2).unbind(1)
+    luminance = 0.299 * red + 0.587 * green + 0.114 * blue
+    return (red - torch.maximum(green, blue) - 0.15 - 0.6 * (luminance + 1)).relu().mean()
 
 
 def unlike(made: Tensor, true: Tensor) -> Tensor:
@@ -159,6 +168,7 @@ def main() -> None:
                 "cycle": options.cycle_weight * difference_at_half(again[rows], sketch[rows]) if len(rows) else none,
                 "fsim": options.fsim_weight * unlike(fake, batch.photo),
                 "chroma": options.chroma_weight * off_colour(fake, batch.photo),
+                "red": options.red_weight * too_red(fake),
                 "palette": none,
                 "likeness": none,
             }

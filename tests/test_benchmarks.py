@@ -173,5 +173,5 @@ def test_the_flags_of_a_recipe_exist(recipe: str) -> None:
     finishing = {"sketch", "photo", "sketch-detail", "photo-detail", "drawn-detail", "sketch-grid", "photo-grid"}
     finishing |= {"keep-skin"}
     alone = {"vgg16", "face", "discriminator", "few-strokes", "steps", "adversarial-weight", "chroma-weight"}
-    alone |= {"line-weight", "stroke-weight", "grid-weight", "fsim-weight", "cycle-weight", "partner"}
+    alone |= {"line-weight", "stroke-weight", "grid-weight", "fsim-weight", "cycle-weight", "partner", "red-weight"}
     assert flags <= of_training | evaluating | converting | finishing | alone | {"batch"}
