@@ -10,7 +10,7 @@ from torch.nn.functional import avg_pool2d, one_hot
 from .devices import choose_device, choose_dtype
 from .directions import Direction
 from .engines.build import Engine, EngineError, build
-from .engines.choose import choose, convert_large
+from .engines.choose import choose, warm_up
 from .faces import frame
 from .images import normalise, open_image, pad_to_multiple, to_tensor
 from .networks import Generator, take_forms
@@ -53,7 +53,7 @@ class Translator:
         if self._takes_engines:
             for direction, generator in self.generators.items():
                 name, engine = choose(generator, self.image_size)
-                convert_large(engine, generator, self.image_size)
+                warm_up(engine, generator, self.image_size)
                 self.engines[direction], self._engines[generator] = name, engine
 
     @property

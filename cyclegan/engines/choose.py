@@ -58,9 +58,10 @@ def choose(generator: Generator, size: int) -> tuple[EngineName, Engine]:
 
 
 @torch.inference_mode()
-def convert_large(engine: Engine, generator: Generator, size: int) -> None:
-    """Convert a picture of twice the working size. The first one takes longest."""
-    engine(pad_to_multiple(sample(1, 2 * size), 2 * generator.multiple), None, True)
+def warm_up(engine: Engine, generator: Generator, size: int) -> None:
+    """Convert a picture of the working size and a large one. The first of each takes longest."""
+    for scale in (1, 2):
+        engine(pad_to_multiple(sample(1, scale * size), scale * generator.multiple), None, scale > 1)
 
 
 def time_engines(engines: Mapping[Key, Engine], pictures: Tensor, turns: int, seconds: float) -> dict[Key, list[float]]:
