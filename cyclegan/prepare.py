@@ -69,16 +69,17 @@ def _is_negative(small: Image.Image) -> bool:
 
 def is_blank(image: Image.Image) -> bool:
     """Whether it is a page or a wall with nothing on it."""
-    return _is_blank(_to_paper(_small(image)))
+    small = _small(image)
+    return _is_blank(_to_paper(small, _paper(small)))
 
 
 def _is_blank(ratio: np.ndarray) -> bool:
     return bool(np.mean(ratio < 0.9) < 4e-4)
 
 
-def _to_paper(small: Image.Image) -> np.ndarray:
+def _to_paper(small: Image.Image, paper: Image.Image) -> np.ndarray:
     """How bright each pixel is beside its paper: (H, W), 1 for paper. The 4 keep the noise of black out of it."""
-    return _grey((np.asarray(small, np.float32) + 4) / (np.asarray(_paper(small), np.float32) + 4))
+    return _grey((np.asarray(small, np.float32) + 4) / (np.asarray(paper, np.float32) + 4))
 
 
 def _printed(ratio: np.ndarray) -> float:
@@ -97,7 +98,7 @@ def _printed(ratio: np.ndarray) -> float:
 def judge(image: Image.Image) -> Kind:
     """Say what a picture is: a drawing, a photo, or blank, which is a page or a wall with nothing on it."""
     small = _small(image)
-    return _judge(small, _to_paper(small))
+    return _judge(small, _to_paper(small, _paper(small)))
 
 
 def _judge(small: Image.Image, ratio: np.ndarray) -> Kind:
@@ -123,12 +124,14 @@ def prepare_sketch(image: Image.Image) -> Image.Image:
     inverted, and faint strokes get darker. A good pencil drawing, a photo and a blank page come back as they are.
     """
     small = _small(image)
-    ratio = _to_paper(small)
+    paper = _paper(small)
+    ratio = _to_paper(small, paper)
     if _judge(small, ratio) != "drawing":
         return image
     image = image.convert("RGB")
     if negative := _is_negative(small):
         image, small = (picture.point(lambda value: 255 - value) for picture in (image, small))
+        paper = _paper(small)
     values = np.asarray(small, np.float32)
     means, deviations = _tiles(_grey(values))
     uneven = np.mean((deviations < 6) & (means < 205)) > 0.01 or np.percentile(_grey(values), 90) < 215
@@ -137,8 +140,8 @@ def prepare_sketch(image: Image.Image) -> Image.Image:
     printed = _printed(ratio) > PRINTED
     if not (negative or uneven or colourful or faint or printed):
         return image
-    paper = np.asarray(_paper(small).resize(image.size, Image.Resampling.BICUBIC), np.float32)
-    ink = (np.asarray(image, np.float32) / np.maximum(paper, 1) * 1.03).clip(0, 1)
+    under = np.asarray(paper.resize(image.size, Image.Resampling.BICUBIC), np.float32)
+    ink = (np.asarray(image, np.float32) / np.maximum(under, 1) * 1.03).clip(0, 1)
     # Where it is coloured in, the fill is a light tone, and strokes are what is darker than the fill around them
     fill = _closing(ink, _odd(max(image.size) / 60))
     colour = (np.ptp(fill, 2) * 4 + np.ptp(ink, 2) * 2).clip(0, 1)

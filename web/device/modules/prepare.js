@@ -148,10 +148,8 @@ const isGrey = ({ data }) => {
 };
 
 // How bright each pixel is beside its paper: 1 for paper. The 4 keep the noise of black out of it
-const toPaper = (image) => {
-  const paper = paperOf(image);
-  return greyOf({ ...image, data: make(image.data.length, (at) => (image.data[at] + 4) / (paper.data[at] + 4)) });
-};
+const toPaper = (image, paper) =>
+  greyOf({ ...image, data: make(image.data.length, (at) => (image.data[at] + 4) / (paper.data[at] + 4)) });
 
 // Whether light and thin strokes lie on dark ground
 const isNegative = (image) => {
@@ -194,8 +192,11 @@ const judge = (image, ratio, negative) => {
 };
 
 // A drawing -> grey strokes on white paper; a good one comes back as it is
-const prepareSketch = (image, looked, ratio, negative) => {
-  if (negative) [image, looked] = [image, looked].map((one) => ({ ...one, data: one.data.map((value) => 255 - value) }));
+const prepareSketch = (image, looked, paper, ratio, negative) => {
+  if (negative) {
+    [image, looked] = [image, looked].map((one) => ({ ...one, data: one.data.map((value) => 255 - value) }));
+    paper = paperOf(looked);
+  }
   const grey = greyOf(looked);
   const [means, deviations] = tiles(grey, looked);
   const [darkest, bright] = percentiles(grey, 1, 90);
@@ -203,8 +204,8 @@ const prepareSketch = (image, looked, ratio, negative) => {
   const colourful = looked.channels > 1 && mean(spread(looked.data)) > 5;
   const printed = printedOn(ratio, looked) > PRINTED;
   if (!(negative || uneven || colourful || darkest > 190 || printed)) return image;
-  const { channels, data: paper } = resize(paperOf(looked), image.width, image.height, CUBIC);
-  const under = channels === 1 ? (at) => paper[Math.trunc(at / 3)] : (at) => paper[at];
+  const { channels, data } = resize(paper, image.width, image.height, CUBIC);
+  const under = channels === 1 ? (at) => data[Math.trunc(at / 3)] : (at) => data[at];
   const ink = make(image.data.length, (at) => between(0, (image.data[at] / Math.max(under(at), 1)) * 1.03, 1));
   // Where it is coloured in, the fill is a light tone, and strokes are what is darker than the fill around them
   const fill = closing(ink, image, 3, odd(Math.max(image.width, image.height) / 60));
@@ -241,11 +242,13 @@ export const prepare = (image, source) => {
   const looked = small(image);
   let made;
   if (source === "sketch") {
-    const [ratio, negative] = [toPaper(looked), isNegative(looked)];
+    const paper = paperOf(looked);
+    const [ratio, negative] = [toPaper(looked, paper), isNegative(looked)];
     const kind = judge(looked, ratio, negative);
     if (kind !== "drawing") return { image, kind };
-    made = prepareSketch(image, looked, ratio, negative);
+    made = prepareSketch(image, looked, paper, ratio, negative);
   } else made = preparePhoto(image, looked);
-  const blank = (source === "photo" || made !== image) && nothingOn(toPaper(made === image ? looked : small(made)));
+  const result = made === image ? looked : small(made);
+  const blank = (source === "photo" || made !== image) && nothingOn(toPaper(result, paperOf(result)));
   return { image: made, kind: blank ? "blank" : source === "sketch" ? "drawing" : "photo" };
 };
