@@ -150,8 +150,8 @@ python recipes/finish.py "$data/train" "$output/sixth" --keep-skin \
   --sketch "$output/j=0.7" "$output/third=0.15" "$output/f=0.15" --sketch-grid 0.2 \
   --photo "$output/k=0.85" "$output/third=0.15" --photo-detail 0.4 --drawn-detail 0.1
 
-# The seventh part, on the same CPU: against red spots in dark hair, beards and eyes. Its learning rates are those of runs of
-# 4,200 steps up to step 4,200, and then of 6,500.
+# The seventh part, on the same CPU: against dark red in lips, hair, beards and eyes. Its learning rates are those of runs
+# of 4,200 steps up to step 4,200, and then of 6,500.
 cp -r "$output/k" "$output/l"
 dark() {
   photos "$output/fourth" l --partner "$output/j" --seed "$1" --adversarial-weight 1.5 --recolour 0.05 --face "$dlib" "$other" \
