@@ -33,7 +33,8 @@ from cyclegan.training.state import list_states, load_state
 
 SCRIPT = ROOT / "train_accelerate.py"
 TINY = (
-    "--image-size", "32", "--width", "4", "--blocks", "1", "--batch-size", "2", "--log-every", "1",
+    "--image-size", "32", "--width", "4", "--blocks", "1", "--discriminator-width", "8", "--batch-size", "2",
+    "--log-every", "1",
     "--mixed-precision", "no",  # or machines with bf16 would give other losses
 )  # fmt: skip
 FOUND = os.environ | {"PYTHONPATH": str(ROOT)}  # so that a script elsewhere finds the package
@@ -391,7 +392,7 @@ def test_twenty_steps_give_the_recorded_losses(
     """
     if "--perceptual-weight" in options:
         options = (*options, "--perceptual-network", str(vgg), "--likeness-network", str(face_network))
-    train(dataset, tmp_path, "--max-steps", "20", "--epochs", "5", *CALM, *options)
+    train(dataset, tmp_path, "--max-steps", "20", "--epochs", "5", "--discriminator-width", "64", *CALM, *options)
     golden = ROOT / "tests" / f"golden_{recorded}.csv"
     now, then = torch.tensor(losses(tmp_path)), torch.tensor(losses(golden))
     torch.testing.assert_close(
