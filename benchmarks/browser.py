@@ -11,6 +11,7 @@ import functools
 import http.server
 import json
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -72,6 +73,11 @@ class Server(http.server.ThreadingHTTPServer):
         self.sent: list[tuple[float, int]] = []  # when, in seconds since 1970, and how many bytes
         self.changes: dict[str, Callable[[bytes], bytes]] = {}
         self.url = f"http://127.0.0.1:{self.server_port}/"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print what went wrong, unless a page that was closed broke off its download."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):

@@ -21,7 +21,7 @@ def test_it_trains_and_resumes_from_the_hub(
     (tmp_path / "code").symlink_to(ROOT)
     notebook = nbformat.read(ROOT / "examples/train.ipynb", as_version=4)
     (settings,) = (cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ()))
-    network = "--image-size 32 --width 4 --blocks 1 --mixed-precision no"
+    network = "--image-size 32 --width 4 --blocks 1 --discriminator-width 8 --mixed-precision no"
     settings.source = f"code, repo, faces, epochs, batch_size, network = '', 'ann/faces', 9, 2, 4, '{network}'"
     place = {"metadata": {"path": str(tmp_path)}}
     NotebookClient(notebook, timeout=240, kernel_name="python3", resources=place).execute()

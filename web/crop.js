@@ -5,7 +5,8 @@
 const overlay = element.querySelector(".crop");
 const box = overlay.querySelector(".square");
 const back = overlay.querySelector(".back");
-const frame = element.closest("[role=tabpanel]").querySelector(".shown"); // of the picture
+const panel = element.closest("[role=tabpanel]");
+let frame = null; // of the picture; it may be built after this
 const LEAST = 0.05; // side
 let square = null;
 let faces = [];
@@ -102,7 +103,6 @@ box.onpointerup = box.onpointercancel = () => {
   if (grip && square !== grip.from) convert();
   grip = null;
 };
-frame.ondragstart = (event) => event.preventDefault(); // else the browser drags the picture or selected text instead
 
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const SIZES = { "+": 1, "=": 1, "-": -1 };
@@ -117,9 +117,14 @@ overlay.onkeydown = (event) => {
 };
 box.onkeyup = (event) => { if (event.key in STEPS || event.key in SIZES) convert(); };
 
-frame.append(overlay);
-new ResizeObserver(place).observe(frame);
+const settle = () => {
+  frame = panel.querySelector(".shown");
+  frame.append(overlay);
+  frame.ondragstart = (event) => event.preventDefault(); // else the browser drags the picture or selected text instead
+  new ResizeObserver(place).observe(frame);
+};
 watch("value", () => {
+  if (!frame) settle();
   if (grip) return; // the visitor knows better
   if (props.value?.square === square) return; // its own
   ({ square, faces } = props.value || { square: null, faces: [] });

@@ -18,7 +18,8 @@ show();
 
 // What is coming has its room from the click on, so that nothing moves when it comes
 const panel = element.closest("[role=tabpanel]");
-panel.querySelector("button.primary").addEventListener("click", () => {
+panel.addEventListener("click", ({ target }) => {
+  if (!target.closest("button.primary")) return;
   const columns = getComputedStyle(find(".pairs")).gridTemplateColumns.split(" ").map(parseFloat);
   const rows = Math.ceil(panel.querySelectorAll(".files tr").length / columns.length);
   find(".pairs").style.minHeight = `${Math.min(rows * (columns[0] / 2 + 36), 0.7 * innerHeight)}px`;
