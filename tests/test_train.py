@@ -34,8 +34,7 @@ from cyclegan.training.state import list_states, load_state
 SCRIPT = ROOT / "train_accelerate.py"
 TINY = (
     "--image-size", "32", "--width", "4", "--blocks", "1", "--discriminator-width", "8", "--batch-size", "2",
-    "--log-every", "1",
-    "--mixed-precision", "no",  # or machines with bf16 would give other losses
+    "--log-every", "1", "--mixed-precision", "no",  # or machines with bf16 would give other losses
 )  # fmt: skip
 FOUND = os.environ | {"PYTHONPATH": str(ROOT)}  # so that a script elsewhere finds the package
 

@@ -5,7 +5,6 @@
 const overlay = element.querySelector(".crop");
 const box = overlay.querySelector(".square");
 const back = overlay.querySelector(".back");
-const panel = element.closest("[role=tabpanel]");
 let frame = null; // of the picture; it may be built after this
 const LEAST = 0.05; // side
 let square = null;
@@ -117,14 +116,13 @@ overlay.onkeydown = (event) => {
 };
 box.onkeyup = (event) => { if (event.key in STEPS || event.key in SIZES) convert(); };
 
-const settle = () => {
-  frame = panel.querySelector(".shown");
-  frame.append(overlay);
-  frame.ondragstart = (event) => event.preventDefault(); // else the browser drags the picture or selected text instead
-  new ResizeObserver(place).observe(frame);
-};
 watch("value", () => {
-  if (!frame) settle();
+  if (!frame) {
+    frame = element.closest("[role=tabpanel]").querySelector(".shown");
+    frame.append(overlay);
+    frame.ondragstart = (event) => event.preventDefault(); // else the browser drags the picture or selected text instead
+    new ResizeObserver(place).observe(frame);
+  }
   if (grip) return; // the visitor knows better
   if (props.value?.square === square) return; // its own
   ({ square, faces } = props.value || { square: null, faces: [] });
